@@ -303,7 +303,7 @@ class BatchTracker:
 
     async def with_earlier(
         self, records: Sequence[Any], first: int, outcomes: Mapping[int, Outcome], record_type: RecordType
-    ) -> dict[int, Outcome]:
+    ) -> dict[int, Outcome | None]:
         """Replaces the outcomes of blocked records that an earlier attempt sent by what became of them there.
 
         Args:
@@ -313,7 +313,7 @@ class BatchTracker:
             record_type: the type of the records.
 
         Returns:
-            The outcomes, by position.
+            The outcomes, by position; None where it follows later.
         """
         only, positions = _only(outcomes), list[int]()
         if outcomes and (only is None or only.state == "blocked"):
@@ -327,15 +327,16 @@ class BatchTracker:
         blocked = dict.fromkeys(positions, _STALE) if self._recorder.is_stale else {}
         return {**outcomes, **blocked, **{positions[number]: outcome for number, outcome in standing.items()}}
 
-    def settle_unsent(self, records: Sequence[Any], first: int, outcomes: Mapping[int, Outcome], record_type: RecordType) -> None:
+    def settle_unsent(self, records: Sequence[Any], first: int, decided: Mapping[int, Outcome | None], record_type: RecordType) -> None:
         """Settles records that are not sent.
 
         Args:
             records: the records.
             first: the index of the first of them in the source.
-            outcomes: the outcomes of those that are not sent, by position in `records`.
+            decided: the outcomes of those that are not sent, by position in `records`; None where it follows later.
             record_type: the type of the records.
         """
+        outcomes = {position: outcome for position, outcome in decided.items() if outcome is not None}
         if outcomes:
             indexes: Sequence[int] = range(first, first + len(records))
             if list(outcomes) != list(range(len(records))):
@@ -467,7 +468,7 @@ class BatchTracker:
             batch: the batch.
             reason: the outcome of what was not sent.
         """
-        standing: Mapping[int, Outcome] = {}
+        standing: Mapping[int, Outcome | None] = {}
         is_compared = not self._journal_failed
         if is_compared:
             try:
@@ -476,6 +477,8 @@ class BatchTracker:
             except ArmError:
                 self._journal_failed, is_compared = True, False
         for position, outcome in standing.items():
+            if outcome is None:
+                continue
             if outcome.state == "invalid":
                 # It must not be sent because of another record, which has a row of its own.
                 self._not_sent(batch.only([position]), outcome)

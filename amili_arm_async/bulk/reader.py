@@ -206,19 +206,19 @@ class Reader:
 
     async def _filter(self) -> None:
         """Feeds the chunker with what was read, without what the observers take out."""
-        first, outcomes = self._chunker.read, dict[int, Outcome]()
+        first, found = self._chunker.read, dict[int, Outcome]()
+        outcomes: dict[int, Outcome | None] = {}
         # While an observer filters, more may be read.
         records = self._unread.first(_FILTERED_AT_ONCE)
         try:
             for observer in self._observers:
                 filtered = await observer.filter(records, first)
-                if outcomes:
-                    filtered = {position: outcome for position, outcome in filtered.items() if position not in outcomes}
-                outcomes.update(filtered)
-            outcomes = await self._tracker.with_earlier(records, first, outcomes, self._record_type)
+                if found:
+                    filtered = {position: outcome for position, outcome in filtered.items() if position not in found}
+                found.update(filtered)
+            outcomes = await self._tracker.with_earlier(records, first, found, self._record_type)
         except ArmError as exc:
             self._control.stop(Outcome("not_sent", "stopped", str(exc)), exc)
-            outcomes = {}
         # From here on without an await: what was filtered gets its final state.
         rest: Sequence[int] = range(len(records))
         if outcomes:

@@ -95,6 +95,7 @@ CREATE TABLE batches (
     took DOUBLE PRECISION,
     uuid TEXT,
     shared INTEGER NOT NULL DEFAULT 0,
+    was_ambiguous INTEGER NOT NULL DEFAULT 0,
     status INTEGER,
     final TEXT,
     reason TEXT NOT NULL DEFAULT '',

@@ -53,7 +53,7 @@ class Night:
         self.next = store.begin(self.connection, deadline=60, now=NOW, process=1).next_batch
         for batch in batches_of(first, size):
             store.enter(self.connection, self.next, batch)
-            store.before_send(self.connection, self.next, batch, 1, NOW)
+            store.before_send(self.connection, self.next, batch, 1, NOW, was_ambiguous=False)
             apart = {place: states[index] for place, index in enumerate(batch.indexes) if index in states}
             done = Outcome("succeeded")
             store.settle(self.connection, self.next, done, apart, tries=1, status=None, now=NOW, keep_body=True)

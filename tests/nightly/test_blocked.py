@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amili_arm_async import ArmError, BatchOutcome, BulkError, Document
+from amili_arm_async import ArmError, BatchOutcome, BulkError, Document, Reconcile
 from amili_arm_async.bulk.outcomes import STATES, Outcome
 from amili_arm_async.nightly import blocked
 from amili_arm_async.nightly.blocked import BlockedDocuments, FailedCustomers
@@ -20,6 +20,7 @@ from amili_arm_async.sandbox import Fault
 
 from ..support.cutting_observer import Cutting
 from ..support.sandbox_fixtures import customers, quick
+from ..support.sandbox_runs import until
 
 SUCCESS = {"succeeded", "unchanged", "done_before", "would_be_sent", "other_part"}
 
@@ -243,6 +244,37 @@ async def test_where_results_are_not_waited_for_accepted_is_enough(arm) -> None:
     strict, lenient = FailedCustomers(), FailedCustomers(accepted_is_enough=True)
     await run_of(arm.customers, "customers.create_batch", customers(50), strict, lenient, results="accepted")
     assert (len(strict), len(lenient)) == (50, 0)
+
+
+@pytest.mark.parametrize("number", [900, 1])
+async def test_what_an_earlier_attempt_sent_has_the_result_that_comes_during_the_run(number, arm, sandbox, tmp_path) -> None:
+    settings = {"journal": tmp_path / "journal", "run_id": "night", "max_records": 40}
+    sandbox.hold_processing()
+    await run_of(arm.documents, "documents.create_batch", invoices(number, 3), results="accepted", **settings)
+    failed = FailedCustomers()
+    settle(failed, ["0", "1", "2"], ["failed", "succeeded", "failed"])
+    run = run_of(arm.documents, "documents.create_batch", invoices(number + 6, 3), BlockedDocuments(failed), **settings)
+    task = asyncio.ensure_future(run._whole())
+    await until(lambda: run.report.totals.records_read == number + 6)
+    sandbox.release_processing()
+    await task
+    assert {state: number for state, number in run.report.counts.items() if number} == {"done_before": number, "blocked": 4, "succeeded": 2}
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_what_an_earlier_attempt_may_have_sent_is_looked_up_and_not_sent_again(is_there, arm, sandbox, tmp_path) -> None:
+    settings = {"journal": tmp_path / "journal", "run_id": "night", "max_records": 3, "concurrency": 1, "deadline": 0.4}
+    sandbox.inject(Fault.reset_after() if is_there else Fault.reset_before(), method="POST", skip=1)
+    report = await run_of(arm.documents, "documents.create_batch", invoices(6, 3), **settings)
+    assert report.counts["unknown"] == 3
+    failed = FailedCustomers()
+    settle(failed, ["0", "1", "2"], ["failed", "succeeded", "failed"])
+    again = {**settings, "reconcile": Reconcile(settle=0.5, resend_absent=True)}
+    report = await run_of(arm.documents, "documents.create_batch", invoices(6, 3), BlockedDocuments(failed), **again)
+    counts = {state: number for state, number in report.counts.items() if number}
+    assert counts == ({"done_before": 6} if is_there else {"done_before": 3, "unknown": 2, "succeeded": 1})
+    assert {failure.reason for failure in report.failures()} <= {"absent"}
+    assert sandbox.documents.total_taken == (6 if is_there else 4)
 
 
 async def test_a_list_that_can_not_be_read_ends_the_run_and_nothing_is_sent(monkeypatch, arm, sandbox) -> None:

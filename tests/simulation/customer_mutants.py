@@ -7,7 +7,7 @@ from typing import Any
 
 from amili_arm_async import paging
 from amili_arm_async.bulk import in_flight, keys, reader, report, results, workers
-from amili_arm_async.bulk.journal import dead_letter, matching
+from amili_arm_async.bulk.journal import dead_letter, deferred, matching
 from amili_arm_async.bulk.journal.replay import engine, lines
 from amili_arm_async.bulk.journal.sqlite import contents, in_order, journal, queries, replay, store
 from amili_arm_async.bulk.outcomes import NOT_ON_SERVER, SUCCESS
@@ -37,6 +37,13 @@ def mutant_of(kind: str) -> Callable[[Callable[[], Patches]], Callable[[], Patch
 
 
 # --- syncs: faults that the stories found -----------------------------------------------------------------------------------
+
+
+@mutant_of("sync")
+def what_failed_in_the_end_was_never_there() -> Patches:
+    """Of a batch that failed after an attempt that may have been accepted, a later attempt of the run believes that nothing is there."""
+    overtake = edited(matching, "overtake_older", ' or entry.state == "ambiguous"', "")[2]
+    return [(owner, "overtake_older", overtake) for owner in (store, contents)]
 
 
 @mutant_of("sync")
@@ -331,9 +338,9 @@ def a_sync_sends_before_it_is_written() -> Patches:
 @mutant_of("sync")
 def what_was_overtaken_was_done_before() -> Patches:
     """A run that ends early says of a customer that it is done, though it was sent with other content since."""
-    real = contents.earlier_outcomes
+    real = contents.decide_unsent
 
-    def earlier_outcomes(connection: Any, index: Any, *arguments: Any) -> Any:
+    def decide_unsent(index: Any, *arguments: Any) -> Any:
         class Index:
             def find(self, names: Any) -> Any:
                 found = index.find(names)
@@ -344,9 +351,9 @@ def what_was_overtaken_was_done_before() -> Patches:
 
             save = index.save
 
-        return real(connection, Index(), *arguments)
+        return real(Index(), *arguments)
 
-    return [(store, "earlier_outcomes", earlier_outcomes)]
+    return [(store, "decide_unsent", decide_unsent)]
 
 
 @mutant_of("sync")
@@ -482,6 +489,21 @@ def who_is_in_the_file_did_not_fail() -> Patches:
 def what_was_sent_is_blocked() -> Patches:
     """A document that an earlier night has sent is said to be blocked."""
     return [edited(in_flight.BatchTracker, "with_earlier", 'if outcome.state == "blocked"]', "if False]")]
+
+
+@mutant_of("nightly")
+def what_is_blocked_waits_for_nothing() -> Patches:
+    """Of a blocked document that an earlier attempt sent, a run says what was known when it was read, whatever it learns later."""
+    return [
+        edited(journal.SqliteRunJournal, "earlier_outcomes", "self._defer(indexes, keys, decisions, found, may_be_sent=False)", "found")
+    ]
+
+
+@mutant_of("nightly")
+@needs("reconcile", "resend")
+def what_is_blocked_is_sent_where_it_is_absent() -> Patches:
+    """A reconcile sends documents again that are blocked by now."""
+    return [edited(deferred.DeferredOutcomes, "settle", "held if records.may_be_sent or not are_sent else frozenset()", "held")]
 
 
 @mutant_of("nightly")

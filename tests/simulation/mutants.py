@@ -235,7 +235,7 @@ def the_intent_is_not_on_the_disk() -> Patches:
     async def before_send(self: Any, in_flight: Any) -> Any:
         self._put(
             lambda connection: self._store.before_send(
-                connection, id=in_flight.row, batch=in_flight.batch, tries=in_flight.attempts + 1, now=self._stamp()
+                connection, in_flight.row, in_flight.batch, in_flight.attempts + 1, self._stamp(), was_ambiguous=in_flight.was_ambiguous
             )
         )
         return {}

@@ -13,7 +13,7 @@ from amili_arm_async.bulk.outcomes import SUCCESS
 from amili_arm_async.bulk.run import BulkRun
 from amili_arm_async.nightly.run import NightlyReport
 
-from .books import money_is_lost, read_runs, total_of
+from .books import money_is_lost, read_runs, total_of, what_a_journal_says_otherwise
 from .customer_source import given_as, number_of
 from .plan import Act, Plan
 from .registry import FAULTS, customer_name, text_of
@@ -143,6 +143,8 @@ class NightlyStory(Story):
         for run in read_runs(self.folder / "journal"):
             if run.counts.get("blocked", 0) != found.counts["blocked"]:
                 self.violate("journal", f"{run.counts} in the journal, and {found.summary()}")
+            if not begun.act.limit and (what := what_a_journal_says_otherwise(run, found, is_all=False)):
+                self.violate("journal", what)
 
     def _says_how_it_ended(self, begun: Begun, report: NightlyReport) -> None:
         """The report says what was not begun, why the night ended, and when its records were settled."""
@@ -177,7 +179,7 @@ class NightlyStory(Story):
             document = documents[index]
             number, state = document["documentNo"], failures[index].state if index in failures else "succeeded"
             is_failed = str(document["customerNo"]).casefold() in failed
-            if is_failed and number in sent and not begun.act.reconcile:
+            if is_failed and number in sent:
                 self.violate("gating", f"{number} was sent, and its customer did not succeed")
             if state == "blocked" and not is_failed:
                 self.violate("gating", f"{number} is blocked, and its customer did not fail")

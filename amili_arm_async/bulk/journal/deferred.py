@@ -25,6 +25,7 @@ class DeferredRecords:
         outcomes: in the same order, what is known of them so far.
         before: whether an earlier attempt sent them: `succeeded` is then reported as `done_before`.
         number, attempts, uuid: of their batch, if this attempt sent it.
+        may_be_sent: whether they are sent again where that is asked for and they are absent.
     """
 
     positions: Sequence[int]
@@ -35,6 +36,7 @@ class DeferredRecords:
     number: int = 0
     attempts: int = 0
     uuid: str | None = None
+    may_be_sent: bool = True
 
     def outcome(self) -> BatchOutcome:
         """Returns what is known of the records so far."""
@@ -61,6 +63,7 @@ class DeferredRecords:
             self.number,
             self.attempts,
             self.uuid,
+            self.may_be_sent,
         )
 
 
@@ -80,7 +83,9 @@ class DeferredOutcomes:
         self._waiting.setdefault(batch, []).append(records)
         self.waiting += len(records.positions)
 
-    def settle(self, batch: int, outcome: Outcome, exceptions: Mapping[int, Outcome], held: frozenset[int]) -> Iterator[BatchOutcome]:
+    def settle(
+        self, batch: int, outcome: Outcome, exceptions: Mapping[int, Outcome], held: frozenset[int], *, are_sent: bool = False
+    ) -> Iterator[BatchOutcome]:
         """Yields the outcomes of the records that waited for a batch.
 
         Args:
@@ -88,16 +93,18 @@ class DeferredOutcomes:
             outcome: the outcome of all its records but the exceptions.
             exceptions: by position, the outcomes that differ.
             held: positions whose records keep waiting.
+            are_sent: whether these will be sent again: then those that may not be don't keep waiting.
 
         Yields:
             The outcomes.
         """
         for records in self.take(batch):
             records.outcomes = [exceptions.get(position, outcome) for position in records.positions]
-            stay = [place for place, position in enumerate(records.positions) if position in held]
+            kept = held if records.may_be_sent or not are_sent else frozenset()
+            stay = [place for place, position in enumerate(records.positions) if position in kept]
             if stay:
                 self.add(batch, records.only(stay))
-            go = [place for place, position in enumerate(records.positions) if position not in held]
+            go = [place for place, position in enumerate(records.positions) if position not in kept]
             if go:
                 yield (records.only(go) if stay else records).outcome()
 

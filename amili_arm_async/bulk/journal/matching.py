@@ -24,9 +24,9 @@ __all__ = [
     "overtake_older",
 ]
 
-EntryState: TypeAlias = Literal["succeeded", "open", "accepted", "unknown", "failed", "rejected", "current"]
+EntryState: TypeAlias = Literal["succeeded", "open", "accepted", "unknown", "failed", "rejected", "ambiguous", "current"]
 
-_ORDER: Final = ("succeeded", "open", "accepted", "unknown", "rejected", "failed")
+_ORDER: Final = ("succeeded", "open", "accepted", "unknown", "ambiguous", "rejected", "failed")
 """The states of equal records, in the order in which they are claimed."""
 
 ENTRY_MAY_BE_ON_SERVER: Final = MAY_BE_ON_SERVER | {"open"}
@@ -46,7 +46,8 @@ class ResumeEntry:
 
     Attributes:
         row: its row in the index, or None if it is not there yet.
-        state: its state; `current`: it was cut in this attempt.
+        state: its state; `current`: it was cut in this attempt; `ambiguous`: it failed, and an attempt with its batch before that may have
+            been accepted.
         content: its fingerprint, or -1 if that is not known.
         batch, position: where it is in the journal.
         claimed: the place in the source of the record that it matches in this attempt, or None.
@@ -171,7 +172,7 @@ def overtake_older(entries: list[ResumeEntry]) -> None:
     for entry in reversed(entries):
         if latest is not None:
             entry.overtaken |= entry.content != latest
-        elif entry.state in ENTRY_MAY_BE_ON_SERVER:
+        elif entry.state in ENTRY_MAY_BE_ON_SERVER or entry.state == "ambiguous":
             latest = entry.content
 
 

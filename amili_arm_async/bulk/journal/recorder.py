@@ -222,7 +222,7 @@ class Recorder(Protocol):
 
     async def earlier_outcomes(
         self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]
-    ) -> Mapping[int, Outcome]:
+    ) -> Mapping[int, Outcome | None]:
         """Looks up records that this attempt will not send: what earlier attempts of the run did with them.
 
         Args:
@@ -232,7 +232,8 @@ class Recorder(Protocol):
             prints: their fingerprints; may be empty, then a key is enough.
 
         Returns:
-            By place, the outcomes of those that the server has or may have; `invalid` where it has their number from another document.
+            By place, the outcomes of those that the server has or may have; None where it follows later, with that of the batch of an
+                earlier attempt; `invalid` where it has their number from another document.
 
         Raises:
             JournalError: the journal can't be used any more.
@@ -358,6 +359,6 @@ class NullRecorder:
 
     async def earlier_outcomes(
         self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]
-    ) -> Mapping[int, Outcome]:
+    ) -> Mapping[int, Outcome | None]:
         """Returns an empty mapping: nothing is known of earlier attempts."""
         return {}

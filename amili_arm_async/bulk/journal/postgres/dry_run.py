@@ -36,7 +36,7 @@ _BODIES: Final = 20
 _COLUMNS: Final = {
     "batches": (
         "id, attempt, records, state, tries, sent, boot, boot_id, service, accepted, accepted_boot, accepted_service, took, uuid, shared,"
-        " status, final, reason, message, exceptions, spans"
+        " was_ambiguous, status, final, reason, message, exceptions, spans"
     ),
     "records": "batch, keys, prints, names, first, places",
     "superseded": "batch, position",

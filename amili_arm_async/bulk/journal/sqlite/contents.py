@@ -8,16 +8,15 @@ from typing import Final
 
 from ...chunking import split_json_objects
 from ...fingerprints import content_digest, content_name
-from ...outcomes import REPEATED, Outcome
-from ..matching import ENTRY_MAY_BE_ON_SERVER, OTHER_CONTENT, ResumeEntry, furthest, overtake_older
+from ...outcomes import REPEATED
+from ..matching import ENTRY_MAY_BE_ON_SERVER, OTHER_CONTENT, ResumeDecisions, ResumeEntry, furthest, overtake_older
 from .index import Index, names_of, read_records
-from .queries import body_of, ids, read_outcomes
+from .queries import body_of, ids
 
-__all__ = ["Contents", "earlier_outcomes", "hide_unsent"]
+__all__ = ["Contents", "decide_unsent", "hide_unsent"]
 
 
-def earlier_outcomes(
-    connection: sqlite3.Connection,
+def decide_unsent(
     index: Index,
     indexes: Sequence[int],
     keys: Sequence[str | None],
@@ -25,11 +24,10 @@ def earlier_outcomes(
     prints: Sequence[int],
     contents: Contents | None,
     only_latest: bool,
-) -> dict[int, Outcome]:
-    """Finds what earlier attempts did with records that this attempt will not send, if they may be with the server.
+) -> ResumeDecisions:
+    """Finds the records of earlier attempts that have the outcomes of records that this attempt will not send, if the server may have them.
 
     Args:
-        connection: of the journal.
         index: the records of earlier attempts.
         indexes: the indexes of the records in the source.
         keys: their keys.
@@ -39,19 +37,18 @@ def earlier_outcomes(
         only_latest: whether, of customers, only the latest that was sent counts.
 
     Returns:
-        The outcomes by place; `invalid` for a document whose number is that of another one, which the server may have.
+        Where they are; a conflict for a document whose number is that of another one, which the server may have.
     """
     bare = [place for place, key in enumerate(keys) if key is None] if texts else []
     names = names_of(keys, {place: content_name(texts[place], document=contents is not None) for place in bare})
     found = index.find(names)
-    chosen: dict[int, ResumeEntry] = {}
-    conflicts: dict[int, Outcome] = {}
+    decisions = ResumeDecisions()
     for entries in found.values() if only_latest else ():
         overtake_older(entries)
     for place, name in enumerate(names):
         is_compared = contents is not None and keys[place] is not None and bool(prints)
         if is_compared and any(entry.claimed not in {None, indexes[place]} for entry in found[name]):
-            conflicts[place] = REPEATED
+            decisions.conflicts[place] = REPEATED
             continue
         free = [entry for entry in found[name] if entry.claimed in {None, indexes[place]} and not entry.overtaken]
         there = [entry for entry in free if entry.state in ENTRY_MAY_BE_ON_SERVER]
@@ -59,13 +56,12 @@ def earlier_outcomes(
         if not same and texts and contents is not None and contents.is_same(there, texts[place], prints[place]):
             same = [entry for entry in there if entry.content == prints[place]]
         if same:
-            chosen[place] = furthest(same)
-            chosen[place].claimed = indexes[place]
+            decisions.taken[place] = furthest(same)
+            decisions.taken[place].claimed = indexes[place]
         elif there and is_compared:
-            conflicts[place] = OTHER_CONTENT
+            decisions.conflicts[place] = OTHER_CONTENT
     index.save(found)
-    outcomes = read_outcomes(connection, [(entry.batch, entry.position) for entry in chosen.values()])
-    return {**conflicts, **{place: outcome for place, (outcome, _) in zip(chosen, outcomes, strict=True)}}
+    return decisions
 
 
 def hide_unsent(connection: sqlite3.Connection, index: Callable[[], Index], run: int, attempt: int) -> None:

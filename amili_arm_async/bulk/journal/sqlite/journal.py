@@ -336,23 +336,39 @@ class SqliteRunJournal:
 
     def _taken(self, batch: Batch, decisions: ResumeDecisions, found: Mapping[int, tuple[Outcome, str | None]]) -> Iterator[BatchOutcome]:
         """Yields the outcomes of the records that an earlier attempt sent; those that are still open follow later."""
-        following: dict[int, list[int]] = {}
         settled: dict[str | None, list[int]] = {}
-        for place, entry in decisions.taken.items():
+        for place in self._defer(batch.indexes, batch.keys, decisions, found, may_be_sent=True):
             outcome, uuid = found[place]
-            if entry.batch in self._open or (self.defers and can_be_looked_up(outcome)):
-                following.setdefault(entry.batch, []).append(place)
-            else:
-                settled.setdefault(None if outcome.state == "succeeded" else uuid, []).append(place)
-        for number, places in following.items():
-            keys = CompactKeys([batch.keys[place] for place in places])
-            positions, indexes = [decisions.taken[place].position for place in places], [batch.indexes[place] for place in places]
-            self._deferred.add(number, DeferredRecords(positions, indexes, keys, [found[place][0] for place in places], before=True))
+            settled.setdefault(None if outcome.state == "succeeded" else uuid, []).append(place)
         for uuid, places in settled.items():
             outcomes = [DONE_BEFORE if found[place][0].state == "succeeded" else found[place][0] for place in places]
             yield outcome_of(
                 batch.number, [batch.indexes[place] for place in places], [batch.keys[place] for place in places], outcomes, uuid
             )
+
+    def _defer(
+        self,
+        indexes: Sequence[int],
+        keys: Sequence[str | None],
+        decisions: ResumeDecisions,
+        found: Mapping[int, tuple[Outcome, str | None]],
+        *,
+        may_be_sent: bool,
+    ) -> list[int]:
+        """Defers the outcomes of records that an earlier attempt sent where more may be known later. Returns the places of the others."""
+        following: dict[int, list[int]] = {}
+        rest: list[int] = []
+        for place, entry in decisions.taken.items():
+            if entry.batch in self._open or (self.defers and can_be_looked_up(found[place][0])):
+                following.setdefault(entry.batch, []).append(place)
+            else:
+                rest.append(place)
+        for number, places in following.items():
+            compact = CompactKeys([keys[place] for place in places])
+            positions, outcomes = [decisions.taken[place].position for place in places], [found[place][0] for place in places]
+            waiting = [indexes[place] for place in places]
+            self._deferred.add(number, DeferredRecords(positions, waiting, compact, outcomes, before=True, may_be_sent=may_be_sent))
+        return rest
 
     def _conflicts(self, batch: Batch, decisions: ResumeDecisions) -> Iterator[BatchOutcome]:
         texts = batch.texts() if decisions.conflicts and self.keeps_payloads else None
@@ -379,6 +395,7 @@ class SqliteRunJournal:
         """
         assert self._thread is not None
         do = partial(self._store.before_send, id=in_flight.row, batch=in_flight.batch, tries=in_flight.attempts + 1, now=self._stamp())
+        do = partial(do, was_ambiguous=in_flight.was_ambiguous)
         if not self._key.safe or self._only_latest or in_flight.row in self._overtaking:
             self._overtaking.discard(in_flight.row)
             return await self._thread.call_urgent(do)
@@ -475,14 +492,20 @@ class SqliteRunJournal:
 
     async def earlier_outcomes(
         self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]
-    ) -> Mapping[int, Outcome]:
+    ) -> Mapping[int, Outcome | None]:
         """Finds what earlier attempts did with records that this attempt will not send. See `Recorder`."""
         if not self.is_resumed or self._thread is None:
             return {}
-        found: dict[int, Outcome] = await self._call(
-            partial(self._store.earlier_outcomes, indexes=indexes, keys=keys, texts=texts, prints=prints)
+        await self._wait_for_results()
+        decisions: ResumeDecisions = await self._call(
+            partial(self._store.decide_unsent, indexes=indexes, keys=keys, texts=texts, prints=prints)
         )
-        return {place: DONE_BEFORE if outcome.state == "succeeded" else outcome for place, outcome in found.items()}
+        found = await self._outcomes(decisions)
+        # From here on without an await: a result that arrives later finds what waits for it.
+        outcomes: dict[int, Outcome | None] = {**decisions.conflicts, **dict.fromkeys(decisions.taken)}
+        for place in self._defer(indexes, keys, decisions, found, may_be_sent=False):
+            outcomes[place] = DONE_BEFORE if found[place][0].state == "succeeded" else found[place][0]
+        return outcomes
 
     def invalid(self, refused: Invalid) -> None:
         """Records the outcome of a record that can't be sent. See `Recorder`."""
@@ -576,6 +599,7 @@ class SqliteRunJournal:
     def release_deferred(self) -> Iterator[BatchOutcome]:
         """Returns the outcomes that are still deferred, as far as they are known. From now on none is deferred."""
         self.defers = False
+        self._open.clear()
         return self._deferred.release()
 
     @property

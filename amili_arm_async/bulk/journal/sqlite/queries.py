@@ -21,6 +21,7 @@ __all__ = [
     "SELECT_ROW",
     "SELECT_SUPERSEDED",
     "deadline_of",
+    "entry_states_of",
     "ids",
     "ids_in_order",
     "left_behind",
@@ -134,6 +135,15 @@ def states_of(connection: sqlite3.Connection, batch: int) -> list[str]:
     states: list[str] = [outcome.state if outcome is not None else "open"] * records
     for position, exception in exceptions.items():
         states[position] = exception.state
+    return states
+
+
+def entry_states_of(connection: sqlite3.Connection, batch: int) -> list[str]:
+    """Returns the state of each record of a batch as a `ResumeEntry` has it: `ambiguous` for what failed where an earlier attempt may have
+    been accepted."""
+    states = states_of(connection, batch)
+    if connection.execute("SELECT was_ambiguous FROM batches WHERE id = ?", (batch,)).fetchone()[0]:
+        return ["ambiguous" if state in {"failed", "rejected"} else state for state in states]
     return states
 
 

@@ -148,7 +148,7 @@ class SqliteReconcileStore:
         """
         standard, others = common(dict(sorted({**batch.known, **outcomes}.items())))
         self._settle(batch.id, standard, others, batch.status)
-        return self._deferred.settle(batch.id, standard, others, still_deferred)
+        return self._deferred.settle(batch.id, standard, others, still_deferred, are_sent=True)
 
     async def enter_again(self, batch: int) -> tuple[Batch, int] | None:
         """Enters the waiting records of a batch as a new batch, which replaces them when it is sent.

@@ -17,7 +17,7 @@ __all__ = ["JOURNAL", "broken", "open_journal"]
 APPLICATION_ID: Final = 0x41524D6A
 """In the header of each journal: "ARMj"."""
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the schema; in the header too."""
 
 _PAGE: Final = 65_536
@@ -44,6 +44,7 @@ CREATE TABLE runs (
 -- One row for each batch that was cut; its id is the id of the run times 2^32 plus its number.
 -- sent, boot, boot_id, service: when its last try began, by the clocks of a Stamp; accepted, accepted_boot, accepted_service: when the 202
 -- came, with the same boot_id. took: seconds from the 202 to the result, where one attempt saw both.
+-- was_ambiguous: whether an attempt before its last one may have been accepted: so only for customers.
 -- shared: whether another batch got the same uuid: then a result proves something only about records that it names.
 -- spans: the smallest and the largest of its documentNos, a pair for each length and prefix.
 -- state: queued, sending, open (accepted, no result yet), settled. final, reason, message: of all its records but the exceptions.
@@ -63,6 +64,7 @@ CREATE TABLE batches (
     took REAL,
     uuid TEXT,
     shared INTEGER NOT NULL DEFAULT 0,
+    was_ambiguous INTEGER NOT NULL DEFAULT 0,
     status INTEGER,
     final TEXT,
     reason TEXT NOT NULL DEFAULT '',

@@ -23,7 +23,7 @@ from ..dead_letter import UnsuccessfulBatch
 from ..matching import ENTRY_MAY_BE_ON_SERVER, Decision, ResumeDecisions, ResumeEntry, decide_customer, decide_document, overtake_older
 from ..protocol import StaleSince
 from ..run_key import RunKey, running_error
-from .contents import Contents, earlier_outcomes, hide_unsent
+from .contents import Contents, decide_unsent, hide_unsent
 from .find_run import find_run
 from .in_order import DoneInOrder
 from .index import Index, names_of
@@ -32,6 +32,7 @@ from .other_runs import OtherRuns
 from .queries import (
     NOT_AWAITED,
     body_of,
+    entry_states_of,
     ids,
     ids_in_order,
     keys_of,
@@ -40,7 +41,6 @@ from .queries import (
     read_row,
     read_unknown,
     span_of,
-    states_of,
     superseded,
 )
 from .sent_numbers import spans_of_keys
@@ -397,7 +397,7 @@ class RunStore:
         if self.in_order is not None:
             self.index = self._new_index(connection)
             earlier = ids_in_order(connection, self.id, f"id <= {self.in_order.last:d}")
-            self.index.fill(((batch, states_of(connection, batch)) for batch in earlier), self.in_order.claimed)
+            self.index.fill(((batch, entry_states_of(connection, batch)) for batch in earlier), self.in_order.claimed)
             self.in_order = None
 
     def count_latest(self, connection: sqlite3.Connection, batch: int) -> None:
@@ -485,15 +485,15 @@ class RunStore:
             decisions.overtakes = any(entry.state in ENTRY_MAY_BE_ON_SERVER for entry in overtaken)
         return decisions
 
-    def earlier_outcomes(
+    def decide_unsent(
         self,
         connection: sqlite3.Connection,
         indexes: Sequence[int],
         keys: Sequence[str | None],
         texts: Sequence[bytes],
         prints: Sequence[int],
-    ) -> dict[int, Outcome]:
-        """Finds what earlier attempts did with records that this attempt will not send, if they may be with the server.
+    ) -> ResumeDecisions:
+        """Finds the records of earlier attempts that have the outcomes of records that this attempt will not send. See `decide_unsent`.
 
         Args:
             connection: of the journal.
@@ -503,14 +503,13 @@ class RunStore:
             prints: their fingerprints; may be empty, then a documentNo is enough.
 
         Returns:
-            The outcomes by place.
+            Where they are, and conflicts.
         """
         # Customers are identified by content: without it, they can't be found.
         self._index_earlier(connection)
         if self.index is None or (self.key.safe and not prints):
-            return {}
-        compared = (self._contents_of(connection), self.only_latest)
-        return earlier_outcomes(connection, self.index, indexes, keys, texts, prints, *compared)
+            return ResumeDecisions()
+        return decide_unsent(self.index, indexes, keys, texts, prints, self._contents_of(connection), self.only_latest)
 
     def _contents_of(self, connection: sqlite3.Connection) -> Contents | None:
         """Returns what compares documents by content; None for customers, which are equal only if their JSON is."""
@@ -591,7 +590,9 @@ class RunStore:
             ),
         )
 
-    def before_send(self, connection: sqlite3.Connection, id: int, batch: Batch, tries: int, now: Stamp) -> Mapping[int, Outcome]:
+    def before_send(
+        self, connection: sqlite3.Connection, id: int, batch: Batch, tries: int, now: Stamp, *, was_ambiguous: bool
+    ) -> Mapping[int, Outcome]:
         """Records that a batch is about to be sent, unless it holds documents that another run has sent.
 
         Args:
@@ -600,6 +601,7 @@ class RunStore:
             batch: the batch.
             tries: the number of this try, from 1.
             now: the current time.
+            was_ambiguous: whether an earlier attempt may have been accepted.
 
         Returns:
             By position, the outcomes of documents that another run has sent: nothing was recorded, and they must be removed first. Else
@@ -613,7 +615,8 @@ class RunStore:
         if (sent := self.sent_elsewhere.get(id)) is not None:
             return {position: outcome._replace(state="unknown") for position, outcome in sent.items()} if id in self.resends else sent
         connection.execute(
-            "UPDATE batches SET state = 'sending', tries = ?, sent = ?, boot = ?, boot_id = ?, service = ? WHERE id = ?", (tries, *now, id)
+            "UPDATE batches SET state = 'sending', tries = ?, was_ambiguous = ?, sent = ?, boot = ?, boot_id = ?, service = ? WHERE id = ?",
+            (tries, int(was_ambiguous), *now, id),
         )
         # Only now: until this batch is sent, the earlier outcomes of its records hold.
         self._supersede(connection, self.replaces.pop(id, ()))
