@@ -143,7 +143,7 @@ def entry_states_of(connection: sqlite3.Connection, batch: int) -> list[str]:
     been accepted."""
     states = states_of(connection, batch)
     if connection.execute("SELECT was_ambiguous FROM batches WHERE id = ?", (batch,)).fetchone()[0]:
-        return ["ambiguous" if state in {"failed", "rejected"} else state for state in states]
+        return [state if state == "open" or state in MAY_BE_ON_SERVER else "ambiguous" for state in states]
     return states
 
 
