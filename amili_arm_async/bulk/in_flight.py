@@ -19,9 +19,10 @@ from ..telemetry.base import NO_BATCH, BatchSpan, RunInstrumentation
 from .blocks import RecordBlock
 from .chunking import Batch, Invalid, RecordType
 from .control import RunControl
+from .journal.matching import OTHER_CONTENT
 from .journal.recorder import Recorder
 from .keys import CompactKeys, KeySerializer, KeyTicket
-from .outcomes import FAILURES, BatchOutcome, Outcome
+from .outcomes import FAILURES, REPEATED, BatchOutcome, Outcome
 from .plain_records import encode_record
 from .polling import Poller
 from .report import BulkReport, Progress, SettleWait
@@ -53,6 +54,7 @@ class InFlightBatch:
         repeated: how often it was given a batchUuid that another batch has.
         began: when it was last sent, by the monotonic clock.
         span: its span.
+        before: what is known of its records while none of it left, where an earlier batch with them may have been accepted; else None.
     """
 
     batch: Batch
@@ -70,6 +72,7 @@ class InFlightBatch:
     repeated: int = 0
     began: float = 0.0
     span: BatchSpan = NO_BATCH
+    before: Outcome | None = None
 
     async def wait_done(self, stopping: asyncio.Event) -> None:
         """Waits until all its records have their final state, or the run stops.
@@ -322,8 +325,11 @@ class BatchTracker:
             return dict(outcomes)
         chosen = [records[position] for position in positions]
         keys = keys_at(record_type, records, positions)
-        texts = [_payload(record_type, record) for record in chosen] if None in keys else []
-        standing = await self._recorder.earlier_outcomes([first + position for position in positions], keys, texts, ())
+        texts, prints = list[bytes](), list[int]()
+        if self._recorder.is_resumed:
+            texts = [_payload(record_type, record) for record in chosen]
+            prints = [_fingerprint(record_type, text) for text in texts]
+        standing = await self._recorder.earlier_outcomes([first + position for position in positions], keys, texts, prints)
         blocked = dict.fromkeys(positions, _STALE) if self._recorder.is_stale else {}
         return {**outcomes, **blocked, **{positions[number]: outcome for number, outcome in standing.items()}}
 
@@ -348,7 +354,9 @@ class BatchTracker:
                 return
             for (position, outcome), key in zip(outcomes.items(), keys, strict=True):
                 if _is_new(outcome):
-                    payload = _payload(record_type, records[position]) if self._recorder.keeps_payloads else None
+                    # Without a number, its text tells which document it is.
+                    is_wanted = self._recorder.keeps_payloads or (key is None and self._recorder.is_resumed)
+                    payload = _payload(record_type, records[position]) if is_wanted else None
                     self._recorder.not_sent([first + position], [key], outcome, payload)
             common, _ = Counter(outcomes.values()).most_common(1)[0]
             exceptions = {number: outcome for number, outcome in enumerate(outcomes.values()) if outcome != common}
@@ -522,12 +530,12 @@ class BatchTracker:
         if in_flight.delivery.was_ambiguous:
             why = str(in_flight.status) if in_flight.status is not None else "not_repeated"
             return Outcome("unknown", why, "an earlier attempt may have been accepted, and it was not repeated")
-        return reason
+        return in_flight.before if in_flight.before is not None and not in_flight.attempts else reason
 
 
 def _is_new(outcome: Outcome) -> bool:
     """Whether a record that an observer took out gets a row in the journal: others have one of an earlier attempt, or need none."""
-    return outcome.state == "blocked" or outcome is _STALE
+    return outcome.state == "blocked" or outcome in (_STALE, REPEATED, OTHER_CONTENT)
 
 
 def _only(outcomes: Mapping[int, Outcome]) -> Outcome | None:
@@ -570,3 +578,11 @@ def _payload(record_type: RecordType, record: Any) -> bytes:
         return encode_record(record, record_type.cls, sort=True)
     except Exception:  # a mapping of the caller's may raise anything
         return codec.as_far_as_possible(record)
+
+
+def _fingerprint(record_type: RecordType, text: bytes) -> int:
+    """Returns the fingerprint of a text; one that no record has where the text is unusable."""
+    try:
+        return record_type.fingerprinter.of(text)
+    except Exception:  # it is only compared: what is wrong with it does not matter
+        return -2

@@ -279,6 +279,7 @@ class Reconciler(_LookUpWork):
                 await self._leave_absent(number, without)
             elif (found := await self._store.enter_again(number)) is not None:
                 in_flight, _ = self._tracker.enter(*found)
+                in_flight.before = ABSENT
                 await self._sender.deliver(in_flight)
 
     async def _leave_absent(self, number: int, without: frozenset[NumberForm]) -> None:

@@ -80,7 +80,8 @@ class Delta(RunObserver):
 
     Attributes:
         without_key: records that succeeded and have no number.
-        gone: customers in the state that the source does not have; None where the source was not read to its end.
+        gone: customers in the state that the source does not have; None where the source was not read to its end, or a record in it has
+            no number that could be read.
     """
 
     reads_texts = True
@@ -97,6 +98,8 @@ class Delta(RunObserver):
     ) -> None:
         self.without_key = 0
         self.gone: int | None = None
+        # Whether a record could not be read as far as its number: it may be of any customer in the state.
+        self._is_any_unnamed = False
         self._counts: Counter[int] = Counter()
         self._state = state
         self._expectation = expectation
@@ -256,6 +259,7 @@ class Delta(RunObserver):
             state = outcome.exceptions.get(position, outcome.common).state
             if key is None or name is None:
                 self.without_key += state in SUCCESS
+                self._is_any_unnamed |= state == "invalid"
                 continue
             if outcome.was_ambiguous or state in UNCERTAIN:
                 self._ambiguous.add(name)
@@ -264,6 +268,8 @@ class Delta(RunObserver):
                 # What is being looked up decides. What may be processed late is not the content of that.
                 if name in self._ambiguous:
                     self._unsettled[name] = Unsettled(None, self._state.sync)
+                    # A run that ends before it was looked up says no more of it.
+                    changes.unsettled.append((name, None))
             elif settled is not None:
                 found, digest, last = settled
                 if digest is not None and found != _SAME:
@@ -341,5 +347,5 @@ class Delta(RunObserver):
         is_whole = complete and not self._is_limited()
         # Customers beyond the limit are in the state as they were judged before.
         await self._state.close(rules=rules if is_whole or (complete and rules == self._state.rules) else None)
-        if is_whole:
+        if is_whole and not self._is_any_unnamed:
             self.gone = self._state.rows - self._expectation.seen

@@ -239,6 +239,8 @@ def forget(url: DatabaseUrl, keys: Iterable[str]) -> int:
             while some := list(islice(names, 1000)):
                 with connection.transaction():
                     done += connection.execute("DELETE FROM state_customers WHERE state = ? AND name = ANY(?)", (state, some)).rowcount
+                    # Whoever comes back is new: what a journal says of them does not count any more.
+                    connection.execute("UPDATE states SET attempt = NULL, first_batch = NULL WHERE id = ?", (state,))
         finally:
             give_back(connection, owner)
     finally:

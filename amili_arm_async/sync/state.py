@@ -638,6 +638,8 @@ def forget(path: str, keys: Iterable[str]) -> int:
             while some := list(islice(names, 1000)):
                 connection.execute("BEGIN IMMEDIATE")
                 done += connection.executemany("DELETE FROM customers WHERE name = ?", [(name,) for name in some]).rowcount
+                # Whoever comes back is new: what a journal says of them does not count any more.
+                connection.execute("UPDATE owner SET attempt = NULL, first_batch = NULL")
                 connection.execute("COMMIT")
     except sqlite3.Error as exc:
         raise broken(path, exc, _FORMAT.word) from exc

@@ -95,7 +95,7 @@ class ResumeDecisions:
         taken: by position, the record in the journal that has the outcome of one that is not sent.
         conflicts: by position, why one must not be sent.
         after: ids of batches of earlier attempts that must be settled first.
-        elsewhere: positions in `part` of documents that another run has sent: they will not be sent.
+        elsewhere: by position in `part`, the outcomes of documents that another run has sent: they will not be sent.
         overtakes: whether one that is sent overtakes a record that may be with the server.
         all_done: whether all records succeeded in an earlier attempt: then nothing else is said of them.
     """
@@ -105,7 +105,7 @@ class ResumeDecisions:
     taken: dict[int, ResumeEntry] = field(default_factory=dict)
     conflicts: dict[int, Outcome] = field(default_factory=dict)
     after: set[int] = field(default_factory=set)
-    elsewhere: frozenset[int] = frozenset()
+    elsewhere: dict[int, Outcome] = field(default_factory=dict)
     overtakes: bool = False
     all_done: bool = False
 
@@ -168,12 +168,12 @@ def overtake_older(entries: list[ResumeEntry]) -> None:
     Args:
         entries: the records in the journal with the same identity, the oldest first.
     """
-    latest: int | None = None
+    later: set[int] = set()
     for entry in reversed(entries):
-        if latest is not None:
-            entry.overtaken |= entry.content != latest
-        elif entry.state in ENTRY_MAY_BE_ON_SERVER or entry.state == "ambiguous":
-            latest = entry.content
+        # Also where the last of them has the same content: whether that one has come may not be known.
+        entry.overtaken |= bool(later - {entry.content})
+        if entry.state in ENTRY_MAY_BE_ON_SERVER or entry.state == "ambiguous":
+            later.add(entry.content)
 
 
 def furthest(entries: list[ResumeEntry]) -> ResumeEntry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Final
 
 from ...chunking import split_json_objects
@@ -11,7 +12,7 @@ from ...fingerprints import content_digest, content_name
 from ...outcomes import REPEATED
 from ..matching import ENTRY_MAY_BE_ON_SERVER, OTHER_CONTENT, ResumeDecisions, ResumeEntry, furthest, overtake_older
 from .index import Index, names_of, read_records
-from .queries import body_of, ids
+from .queries import body_of, ids, superseded
 
 __all__ = ["Contents", "decide_unsent", "hide_unsent"]
 
@@ -52,8 +53,9 @@ def decide_unsent(
             continue
         free = [entry for entry in found[name] if entry.claimed in {None, indexes[place]} and not entry.overtaken]
         there = [entry for entry in free if entry.state in ENTRY_MAY_BE_ON_SERVER]
-        same = [entry for entry in there if not prints or entry.content == prints[place]]
-        if not same and texts and contents is not None and contents.is_same(there, texts[place], prints[place]):
+        # What has no number is identified by its content, however that is written.
+        same = [entry for entry in there if not prints or keys[place] is None or entry.content == prints[place]]
+        if not same and prints and texts and contents is not None and contents.is_same(there, texts[place], prints[place]):
             same = [entry for entry in there if entry.content == prints[place]]
         if same:
             decisions.taken[place] = furthest(same)
@@ -80,11 +82,14 @@ def hide_unsent(connection: sqlite3.Connection, index: Callable[[], Index], run:
     unsent = f"attempt = {attempt:d} AND tries = 0 AND state = 'settled'"
     unsent += " AND (final IN ('not_sent', 'blocked') OR reason IN ('journal', 'stale_journal'))"
     replaced: set[tuple[int, int]] = set()
+    gone = lru_cache(maxsize=1000)(partial(superseded, connection))
     for batch in ids(connection, run, unsent):
         names, _, places = read_records(connection, batch)
         found = index().find(names)
         for position, (name, place) in enumerate(zip(names, places, strict=True)):
             earlier = [entry for entry in found[name] if entry.state != "current" and entry.claimed in {None, place}]
+            # What this row has replaced itself does not hide it: it was absent, and was to be sent again.
+            earlier = [entry for entry in earlier if entry.position not in gone(entry.batch)]
             if any(entry.claimed is not None and entry.state in ENTRY_MAY_BE_ON_SERVER for entry in earlier):
                 replaced.add((batch, position))
                 continue

@@ -277,9 +277,11 @@ class SqliteRunJournal:
         if decisions.all_done:
             done = BatchOutcome(batch.number, None, 0, None, batch.indexes, batch.keys, DONE_BEFORE)
             return SendDecision(None, row, [done], ())
-        looked_up = (
-            {} if self.look_up_first is None or decisions.part is None else await self.look_up_first(decisions.part, decisions.elsewhere)
-        )
+        looked_up: Mapping[int, Outcome] | None = {}
+        if self.look_up_first is not None and decisions.part is not None:
+            looked_up = await self.look_up_first(decisions.part, frozenset(decisions.elsewhere))
+            # Not looked up, they must not stay in the batch: the other run may give them up before it is sent.
+            looked_up = {**looked_up, **decisions.elsewhere} if looked_up is not None else None
         if looked_up is None:
             return None
         part, withheld, earlier = decisions.part, list[BatchOutcome](), dict[int, tuple[Outcome, str | None]]()
@@ -300,7 +302,12 @@ class SqliteRunJournal:
     async def _keep_back(self, row: int, batch: Batch, outcomes: Mapping[int, Outcome]) -> tuple[int, Batch | None]:
         numbers = (self._next_row(), self._next_row(), self._next_row())
         withhold = partial(self._store.withhold, id=row, batch=batch, outcomes=outcomes, numbers=numbers)
-        return numbers[2], await self._call(partial(withhold, now=self._stamp(), keep_bodies=self.keeps_payloads))
+        left = await self._call(partial(withhold, now=self._stamp(), keep_bodies=self.keeps_payloads))
+        elsewhere = {place: outcome for place, outcome in outcomes.items() if outcome.reason == "sent_in_run"}
+        texts = batch.texts() if elsewhere and self.keeps_payloads else None
+        for place, outcome in elsewhere.items():
+            self.not_sent([batch.indexes[place]], [batch.keys[place]], outcome, texts[place] if texts is not None else None)
+        return numbers[2], left
 
     async def _make_index(self) -> None:
         """Builds an index of what other runs have sent, if it is worth its cost."""
@@ -423,7 +430,8 @@ class SqliteRunJournal:
         """Records that the server provably did not accept a try. See `Recorder`."""
         if in_flight.delivery.was_ambiguous:
             return
-        put = self._put if self._key.safe else self._put_urgent
+        # As urgent as the intent of the next try, which must not come before it.
+        put = self._put if self._key.safe and not self._only_latest else self._put_urgent
         put(partial(self._store.requeue, id=in_flight.row))
 
     def split(self, in_flight: InFlightBatch, parts: Sequence[InFlightBatch]) -> None:
@@ -486,7 +494,7 @@ class SqliteRunJournal:
     def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], outcome: Outcome, body: bytes | None) -> None:
         """Records the outcome of records that were never sent. See `Recorder`."""
         kept = body if self.keeps_payloads else None
-        text = body if self.is_resumed and STATE_RULES[outcome.state].is_open else None
+        text = body if self.is_resumed and (STATE_RULES[outcome.state].is_open or outcome.state == "blocked") else None
         entering = partial(self._store.enter_unsent, id=self._next_row(), indexes=indexes, keys=keys, outcome=outcome)
         self._put(partial(entering, body=kept, text=text))
 

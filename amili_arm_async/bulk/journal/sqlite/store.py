@@ -479,7 +479,7 @@ class RunStore:
         if decisions.send:
             decisions.part = batch.only(decisions.send)
             self.enter(connection, id, decisions.part, [others[place] for place in decisions.send if place in others])
-            decisions.elsewhere = frozenset(self.sent_elsewhere.get(id, ()))
+            decisions.elsewhere = dict(self.sent_elsewhere.get(id, {}))
             self.replaces[id] = superseded
             self.overtakes[id] = [(entry.batch, entry.position) for entry in overtaken]
             decisions.overtakes = any(entry.state in ENTRY_MAY_BE_ON_SERVER for entry in overtaken)
@@ -627,7 +627,7 @@ class RunStore:
         return {}
 
     def enter_again(self, connection: sqlite3.Connection, *, old: int, new: int, records: list[tuple[int, int]]) -> Batch:
-        """Enters records of a batch that are absent from the server as a new batch, which replaces them when it is sent.
+        """Makes a new batch of records that are absent from the server. It is entered, and replaces them, when it is about to be sent.
 
         Args:
             connection: of the journal.
@@ -645,7 +645,6 @@ class RunStore:
         part = whole.only([position for _, position in records])
         batch = Batch(0, array("q", [index for index, _ in records]), part.keys, part.pieces, part.size, part.fingerprints)
         self.resends.add(new)
-        self.enter(connection, new, batch)
         self.replaces[new] = [(place, old, position) for place, (_, position) in enumerate(records)]
         return batch
 
@@ -693,7 +692,8 @@ class RunStore:
             connection: of the journal.
             id: the id of the batch.
             batch: the batch.
-            outcomes: by position. What the look-up found is final; the others are looked up again by the next attempt.
+            outcomes: by position. What the look-up found is final; the next attempt looks up again what it did not find. What another run
+                has sent gets no row here.
             numbers: ids of the batches that replace it: of what was found, of what is not known, and of what is sent.
             now: the current time.
             keep_bodies: whether to keep the text of what is not sent.
@@ -701,11 +701,12 @@ class RunStore:
         Returns:
             The batch that is sent, or None.
         """
-        found = [place for place, outcome in outcomes.items() if outcome.reason != "stale_journal"]
+        found = [place for place, outcome in outcomes.items() if outcome.reason not in {"stale_journal", "sent_in_run"}]
         uncertain = [place for place, outcome in outcomes.items() if outcome.reason == "stale_journal"]
         rest = [place for place in range(len(batch)) if place not in outcomes]
         replaced = self.replaces.pop(id, [])
-        self._supersede(connection, [entry for entry in replaced if entry[0] in set(found)])
+        final = set(outcomes).difference(uncertain)
+        self._supersede(connection, [entry for entry in replaced if entry[0] in final])
         for number, places in zip(numbers, (found, uncertain), strict=False):
             if places:
                 said = {position: outcomes[place] for position, place in enumerate(places)}
@@ -836,6 +837,11 @@ class RunStore:
             now: the current time.
             keep_body: whether the text is still needed.
         """
+        if id in self.resends and self.replaces.pop(id, None) is not None:
+            # It was never about to be sent: the rows that it would have replaced stand.
+            if self.sent_elsewhere.pop(id, None) is not None:
+                self._leave_out(connection, id)
+            return
         # A batch whose outcome is unknown may have been in flight until now.
         later = "UPDATE batches SET sent = ?, boot = ?, boot_id = ?, service = ? WHERE id = ? AND state = 'sending'"
         connection.execute(later, (*now, id))
