@@ -53,18 +53,6 @@ class SimLoop(asyncio.BaseEventLoop):
 
     # --- stepping -----------------------------------------------------------------------------------------------------------
 
-    @property
-    def has_ready(self) -> bool:
-        """Whether a callback is ready."""
-        return bool(self._ready)  # type: ignore[attr-defined]
-
-    def is_ready(self, now: int) -> bool:
-        """Whether a turn would do something."""
-        if self._ready:  # type: ignore[attr-defined]
-            return True
-        at = self.next_timer()
-        return at is not None and at <= now
-
     def next_timer(self) -> int | None:
         """The time of the next timer in nanoseconds, or None."""
         scheduled = self._scheduled  # type: ignore[attr-defined]

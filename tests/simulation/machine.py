@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -16,18 +17,18 @@ import anyio.to_thread
 from aiohttp import connector
 from anyio._backends import _asyncio as anyio_backend
 
-from amili_arm_async import clock, connections, retry
+from amili_arm_async import clock, connections, files, retry
 from amili_arm_async.bulk.journal.sqlite import find_run, inspect, journal, other_runs, replay, schema, store
 from amili_arm_async.errors import ArmError
 from amili_arm_async.nightly import blocked
-from amili_arm_async.sqlite import worker
+from amili_arm_async.sqlite import guard, worker
 from amili_arm_async.sync import state
 
 if TYPE_CHECKING:
     from .network import Network
     from .world import Process, World
 
-__all__ = ["Machine"]
+__all__ = ["Machine", "read", "write"]
 
 EPOCH = 1_700_000_000.0
 
@@ -88,6 +89,9 @@ class Machine:
             (schema, "JOURNAL", replace(schema.JOURNAL, page=4096)),
             # So that a few customers are as a hundred thousand: some are kept in a file.
             (blocked, "_MEMORY_LIMIT", 2),
+            # Nothing is mounted meanwhile; what the machine says of that takes long to read.
+            (guard, "is_mounted", lambda _: False),
+            (files, "is_mounted", lambda _: False),
             (store, "lock", self._lock),
             (find_run, "is_locked", self._is_locked),
             (inspect, "is_locked", self._is_locked),
@@ -241,7 +245,7 @@ class _SimWorker(worker.SqliteWorker):
             images = self._process.images.setdefault(self._path, [])
             if durable:
                 images.clear()
-            images.append({path: _content(path) for path in self._files()})
+            images.append(self._image())
         self._is_busy = False
         self._go_on()
         self._machine.commits += 1
@@ -251,18 +255,31 @@ class _SimWorker(worker.SqliteWorker):
         if not self._machine.keeps_flushed:
             return
         flushed = self._machine.flushed
-        for path in (self._path, f"{self._path}-wal"):
-            flushed.pop(path, None)
-        flushed.update({path: _content(path) for path in self._files()})
+        flushed.pop(self._path, None)
+        flushed.pop(f"{self._path}-wal", None)
+        flushed.update(self._image())
 
-    def _files(self) -> list[str]:
+    def _image(self) -> dict[str, bytes]:
         """The files that a power cut may take back; the `-shm` is made anew."""
-        return [path for path in (self._path, f"{self._path}-wal") if os.path.exists(path)]
+        image = {}
+        for path in (self._path, f"{self._path}-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                image[path] = read(path)
+        return image
 
 
-def _content(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+def write(path: Path, content: bytes) -> None:
+    """Writes a file in place: the same file, as a power cut leaves it, and as `cp` puts it back."""
+    # Not emptied before: what is the same need not be made anew.
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666), "wb", buffering=0) as file:
+        file.write(content)
+        file.truncate()
+
+
+def read(path: str) -> bytes:
+    """Reads a file."""
+    with open(path, "rb", buffering=0) as file:
+        return file.readall()
 
 
 class _Disk:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
@@ -49,7 +50,7 @@ from .books import (
     what_is_there_twice,
 )
 from .drawing import RUN, Act, Scenario, draw, read_case
-from .machine import Machine
+from .machine import Machine, read, write
 from .service import BLIND, BLIND_TO_BLANKS, BLIND_TO_LONG, BLIND_TO_SLASHES, OLD_TOKENS, Service, name_of
 from .shrinking import fewer_acts_and_faults
 from .world import SECOND, EndlessError, Process, World
@@ -209,7 +210,7 @@ class _Story(BaseStory):
         return {
             "world": self.world.kept(),
             "service": self.service.kept(),
-            "files": {path.name: path.read_bytes() for path in self.folder.iterdir() if not path.name.endswith("-shm")},
+            "files": {name: read(f"{self.folder}/{name}") for name in os.listdir(self.folder) if not name.endswith("-shm")},
             "flushed": dict(self.machine.flushed),
             "commits": self.machine.commits,
             "scopes": self.machine.scopes_made,
@@ -596,7 +597,7 @@ class _Story(BaseStory):
             if path.name not in files:
                 path.unlink()
         for name, content in files.items():
-            _write(self.folder / name, content)
+            write(self.folder / name, content)
 
     def _take_away(self, what: str) -> None:
         """Somebody removes a file of the journal, whoever uses it."""
@@ -614,7 +615,7 @@ class _Story(BaseStory):
         self.machine.close_dead()
         if image := process.after_power_cut():
             for path, content in image.items():
-                _write(Path(path), content)
+                write(Path(path), content)
             for suffix in ("-wal", "-shm"):
                 if f"{self.folder / 'journal'}{suffix}" not in image:
                     Path(f"{self.folder / 'journal'}{suffix}").unlink(missing_ok=True)
@@ -627,7 +628,7 @@ class _Story(BaseStory):
         for name in ("journal", "journal-wal"):
             path = self.folder / name
             if (content := flushed.get(str(path))) is not None:
-                _write(path, content)
+                write(path, content)
             else:
                 path.unlink(missing_ok=True)
         self._boot()
@@ -647,7 +648,7 @@ class _Story(BaseStory):
         self.was_restored = True
         for name, content in self.copies.items():
             if not name.endswith("-mark"):
-                _write(self.folder / name, content)
+                write(self.folder / name, content)
         for path in sorted(self.folder.iterdir()):
             if path.name not in self.copies and path.name in {"journal-wal", "journal-shm"}:
                 path.unlink()
@@ -903,13 +904,6 @@ class _Story(BaseStory):
 def _is_the_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two documents have the same content, however that and their numbers are spelled."""
     return one == other or name_of({**one, "documentNo": ""}) == name_of({**other, "documentNo": ""})
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file in place."""
-    with path.open("r+b" if path.exists() else "wb") as file:
-        file.truncate()
-        file.write(content)
 
 
 class ReplayingClient:

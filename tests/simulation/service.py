@@ -13,6 +13,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from decimal import Decimal
 from email.utils import formatdate
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -102,6 +103,8 @@ _BOOKS = ("taken", "bodies", "stored_at", "failed", "is_well", "writes", "asked"
 _IN_DOUBT = (302, 303, 407, 408, 409, 418, 425, 499, 200, 204)
 """Statuses that do not say whether a batch was taken."""
 
+_JSON = json.JSONEncoder(default=str)
+
 _LONG = 5
 """Characters of the longest numbers that are found where longer ones are not."""
 
@@ -116,6 +119,11 @@ _UNDER_WAY = 0.5
 
 _UNANSWERED = 30.0
 """Seconds for which a number can't be looked up, once a look-up of it failed: longer than the library tries again."""
+
+
+@cache
+def _date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def name_of(record: dict[str, Any]) -> str:
@@ -305,9 +313,9 @@ class Service:
     def _answer(
         self, connection: Connection, status: int, value: Any, *, headers: str = "", cut: bool = False, is_page: bool = False
     ) -> None:
-        body = json.dumps(value, default=str).encode() if value is not None else b""
+        body = _JSON.encode(value).encode() if value is not None else b""
         body = value.encode() if is_page else body
-        date = formatdate(1_700_000_000 + self.world.seconds + self.world.service, usegmt=True)
+        date = _date(int(round(1_700_000_000 + self.world.seconds + self.world.service, 6)))
         head = f"HTTP/1.1 {status} {REASONS.get(status, 'Odd')}\r\nDate: {date}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
         self.world.note(f"service: answers {status} on connection {connection.number}")
         if cut:

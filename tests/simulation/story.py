@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import sqlite3
 from collections import Counter
@@ -19,7 +20,7 @@ from amili_arm_async.bulk.outcomes import SUCCESS
 
 from .base_story import BaseStory, MachineStoppedError, Result, run_in_a_world, tasks_of
 from .customer_source import customers_of
-from .machine import Machine
+from .machine import Machine, read, write
 from .plan import Act, Plan
 from .registry import CustomerService, customer_name, text_of
 from .world import Process, World
@@ -88,6 +89,8 @@ class Story(BaseStory):
         self._branches = world.stream("branches")
         machine.slowness = _SLOW_DISK if plan.slow_disk else 1.0
         machine.on_commit = self._committed
+        # Nothing here asks for it.
+        machine.keeps_flushed = False
 
     # --- what a kind of story has of its own --------------------------------------------------------------------------------
 
@@ -148,7 +151,7 @@ class Story(BaseStory):
         return {
             "world": self.world.kept(),
             "service": self.service.kept(),
-            "files": {path.name: path.read_bytes() for path in self.folder.iterdir() if not path.name.endswith("-shm")},
+            "files": {name: read(f"{self.folder}/{name}") for name in os.listdir(self.folder) if not name.endswith("-shm")},
             "commits": self.machine.commits,
             "scopes": self.machine.scopes_made,
             "connections": self.machine.network.opened,
@@ -285,10 +288,7 @@ class Story(BaseStory):
         return [name for name in wanted if (self.folder / name).exists()]
 
     def _put(self, path: Path, content: bytes) -> None:
-        # In the same file, as a power cut leaves it, and as `cp` puts it back.
-        with path.open("r+b" if path.exists() else "wb") as file:
-            file.truncate()
-            file.write(content)
+        write(path, content)
 
     def _power_cut(self, process: Process) -> None:
         """The machine is off and on again: of the files of a process that died with it, an image since the last flush is left."""

@@ -124,25 +124,27 @@ class World:
         if self.steps > _MOST_STEPS:
             raise EndlessError
         now = self.now
+        timer = None
         for process in self.processes:
-            if process.frozen_until <= now and process.loop.is_ready(now):
+            at = process.next_turn()
+            if at is not None and at <= now:
                 process.turn()
                 return
-        timers = [at for process in self.processes if (at := process.next_turn()) is not None]
-        while (
-            self._events and (owner := self._events[0][3]) is not None and not (owner.is_alive and owner.frozen_until <= self._events[0][0])
-        ):
-            at, serial, do, _ = heapq.heappop(self._events)
+            if at is not None and (timer is None or at < timer):
+                timer = at
+        events = self._events
+        while events and (owner := events[0][3]) is not None and not (owner.is_alive and owner.frozen_until <= events[0][0]):
+            at, serial, do, _ = heapq.heappop(events)
             if owner.is_alive:
                 # Of what happens meanwhile it learns when it goes on.
-                heapq.heappush(self._events, (owner.frozen_until, serial, do, owner))
-        if self._events and (not timers or self._events[0][0] <= min(timers)):
-            at, _, do, owner = heapq.heappop(self._events)
+                heapq.heappush(events, (owner.frozen_until, serial, do, owner))
+        if events and (timer is None or events[0][0] <= timer):
+            at, _, do, owner = heapq.heappop(events)
             self.now = max(self.now, at)
             self.enter(owner)
             do()
-        elif timers:
-            self.now = max(self.now, min(timers))
+        elif timer is not None:
+            self.now = timer
         else:
             raise DeadlockError
 
@@ -264,8 +266,9 @@ class Process:
 
     def next_turn(self) -> int | None:
         """The time at which its loop has something to do, in nanoseconds, or None."""
-        at = self.world.now if self.loop.has_ready else self.loop.next_timer()
-        return max(at, self.frozen_until) if at is not None else None
+        loop = self.loop
+        at = self.world.now if loop._ready else loop.next_timer()  # type: ignore[attr-defined]
+        return at if at is None or at >= self.frozen_until else self.frozen_until
 
     @property
     def is_done(self) -> bool:
