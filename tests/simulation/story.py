@@ -86,6 +86,8 @@ class Story(BaseStory):
         self.boots = 1
         # What the last job does.
         self._act = Act("")
+        # What was read of the files since the last step of the world.
+        self._read: tuple[int, dict[tuple[str, str], list[Any]]] = (0, {})
         self._branches = world.stream("branches")
         machine.slowness = _SLOW_DISK if plan.slow_disk else 1.0
         machine.on_commit = self._committed
@@ -288,6 +290,7 @@ class Story(BaseStory):
         return [name for name in wanted if (self.folder / name).exists()]
 
     def _put(self, path: Path, content: bytes) -> None:
+        self._read = (0, {})
         write(path, content)
 
     def _power_cut(self, process: Process) -> None:
@@ -316,7 +319,15 @@ class Story(BaseStory):
         self.restored()
 
     def rows(self, name: str, *queries: str) -> list[list[Any]]:
-        """Reads a file of the story, and returns the rows of each query; nothing where there is none."""
+        """Reads a file of the story, and returns the rows of each query; nothing where there is none. Between two steps nothing changes."""
+        if self._read[0] != self.world.steps:
+            self._read = (self.world.steps, {})
+        there = self._read[1]
+        if any((name, query) not in there for query in queries):
+            there.update({(name, query): rows for query, rows in zip(queries, self._rows(name, queries), strict=True)})
+        return [there[name, query] for query in queries]
+
+    def _rows(self, name: str, queries: tuple[str, ...]) -> list[list[Any]]:
         path = self.folder / name
         if not path.exists():
             return [[] for _ in queries]

@@ -247,7 +247,8 @@ class SyncStory(Story):
             return
         failed = {failure.index for failure in report.bulk.failures()}
         records = begun.source[: report.bulk.totals.records_read]
-        unsettled, claims = {row[0] for row in self.rows("state", "SELECT name FROM unsettled")[0]}, self._claims()
+        claims = self._claims()
+        unsettled = {row[0] for row in self.rows("state", "SELECT name FROM unsettled")[0]}
         for name, index in {customer_name(record): index for index, record in enumerate(records)}.items():
             last = self.service.at_last(name)
             is_so = last is not None and text_of(last.record) == text_of(records[index])
