@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import sqlite3
 from collections import Counter
 from contextlib import closing
@@ -279,7 +280,9 @@ class Story(BaseStory):
         assert task is not None
         begun.failure = None if task.cancelled() else task.exception()
         begun.is_cut = task.cancelled() or begun.failure is not None
-        self.world.note(f"{process} ended: {begun.failure!r}".replace(str(self.folder), "") if begun.is_cut else f"{process} ended well")
+        how = f"{process} ended: {begun.failure!r}" if begun.is_cut else f"{process} ended well"
+        # The names of temporary folders are drawn, also that of the copy that a dry run makes of a file.
+        self.world.note(re.sub(r"/\S*/amili-arm-\w+", "", how.replace(str(self.folder), "")))
         if begun.failure is not None and not isinstance(begun.failure, ArmError):
             self.violate("errors", f"{type(begun.failure).__name__}: {begun.failure}")
 
