@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,8 @@ import pytest_asyncio
 from aiohttp import web
 
 from amili_arm_async import ArmClient, BulkError, RetryPolicy, Timeout
+from amili_arm_async.sqlite.worker import SqliteWorker
+from amili_arm_async.sync.state import SyncState
 
 from .conftest import numbers
 
@@ -32,6 +37,7 @@ class Server:
         self.polls = 0
         self.url = ""
         self.over = asyncio.Event()
+        self.on_refused: Callable[[], Awaitable[None]] | None = None
         self._uuids = itertools.count(1)
         self._batches: dict[str, list[dict[str, Any]]] = {}
 
@@ -39,6 +45,8 @@ class Server:
         records = (await request.json())["customers"]
         fault = self.plan.pop(0) if self.plan else ""
         if fault in {"429", "429 at once", "413"}:
+            if self.on_refused is not None:
+                await self.on_refused()
             return web.json_response({}, status=int(fault[:3]), headers={"Retry-After": "0"})
         self.sent += len(records)
         if fault in AMBIGUOUS:
@@ -280,3 +288,127 @@ async def test_what_was_sent_for_who_is_forgotten_may_be_processed_after_they_ca
     await sync(named("new"))
     assert server.names == {"1": "new", "2": "new"}
     assert numbers(await sync(named("new"))) == (0, 0, 2, 0, 0)
+
+
+async def test_what_was_sent_first_is_not_done_where_the_same_may_not_have_come_again(sync, server, tmp_path) -> None:
+    """Between the two something else was sent."""
+    kept = {"journal": tmp_path / "journal.sqlite", "run_id": "night", "max_records": 1}
+
+    async def source() -> AsyncIterator[dict[str, str]]:
+        for polls, name in enumerate("AB", start=1):
+            yield named(name, 1)[0]
+            while server.polls < polls:
+                await asyncio.sleep(0.01)
+        server.plan = ["reset"] * 50
+        yield named("A", 1)[0]
+
+    with pytest.raises(BulkError):
+        await sync(source(), patience=0.05, **kept)
+    # The last one never came.
+    server.plan, server.late = [], []
+    assert server.names == {"1": "B"}
+    report = await sync(named("A", 1), **kept)
+    assert report.bulk.counts["succeeded"] == 1
+    assert server.names == {"1": "A"}
+
+
+@pytest.mark.needs_file
+async def test_a_sync_that_is_cancelled_in_a_look_up_knows_what_may_be_processed_late(sync, server, monkeypatch) -> None:
+    looked_up = 0
+    is_looking_up = asyncio.Event()
+    find = SyncState.find
+
+    async def slow_find(self: SyncState, names: Any) -> Any:
+        nonlocal looked_up
+        looked_up += 1
+        if looked_up == 2:
+            is_looking_up.set()
+            await asyncio.sleep(3600)
+        return await find(self, names)
+
+    async def source() -> AsyncIterator[dict[str, str]]:
+        yield named("old", 1)[0]
+        # It is sent a second time.
+        while server.sent < 2:
+            await asyncio.sleep(0.01)
+        yield named("older", 1)[0]
+
+    server.plan = ["reset"]
+    with monkeypatch.context() as patched:
+        patched.setattr(SyncState, "find", slow_find)
+        run = sync(source(), max_records=1)
+        task = asyncio.ensure_future(run.bulk._whole())
+        await is_looking_up.wait()
+        while not run.report.bulk.counts["succeeded"]:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+    await sync(named("new", 1))
+    server.process_late()
+    assert server.names == {"1": "old"}
+    await sync(named("new", 1))
+    assert server.names == {"1": "new"}
+    assert numbers(await sync(named("new", 1))) == (0, 0, 1, 0, 0)
+
+
+@pytest.mark.needs_file
+async def test_what_was_refused_and_is_sent_again_may_be_there_after_a_kill(sync, server, monkeypatch, tmp_path, state) -> None:
+    """Also where the disk is busy, so that the refusal and the next attempt are written together."""
+    journal = tmp_path / "journal.sqlite"
+    kept = {"journal": journal, "run_id": "night", "max_records": 1}
+    is_busy, is_refused = threading.Event(), asyncio.Event()
+    transact = SqliteWorker._transact
+
+    def slowly(self: SqliteWorker, durable: bool, works: Any, connection: Any) -> Any:
+        if is_busy.is_set() and "journal" in self._path:
+            is_busy.clear()
+            time.sleep(0.3)
+        return transact(self, durable, works, connection)
+
+    async def source() -> AsyncIterator[dict[str, str]]:
+        yield named("A", 1)[0]
+        while not server.polls:
+            await asyncio.sleep(0.01)
+        # Until the result is in the state.
+        await asyncio.sleep(0.2)
+        server.plan = ["429 at once", *["silent"] * 9]
+        yield named("B", 1)[0]
+        await is_refused.wait()
+        is_busy.set()
+        # Keeps the disk busy.
+        yield named("x", 7)[0]
+
+    async def on_refused() -> None:
+        is_refused.set()
+        await asyncio.sleep(0.1)
+
+    monkeypatch.setattr(SqliteWorker, "_transact", slowly)
+    server.on_refused = on_refused
+    task = asyncio.ensure_future(sync(source(), **kept).bulk._whole())
+    while named("B", 1) not in server.late:
+        await asyncio.sleep(0.01)
+    # Until all is written.
+    await asyncio.sleep(0.2)
+    left = files_of(journal, state)
+    task.cancel()
+    await asyncio.wait([task])
+    put_back(left, journal, state)
+    server.plan = []
+    server.process_late()
+    assert server.names["1"] == "B"
+    report = await sync(named("A", 1), **kept)
+    assert report.bulk.counts["done_before"] == 0
+    assert server.names["1"] == "A"
+
+
+def files_of(*paths: Path) -> dict[Path, bytes]:
+    """What a kill leaves now."""
+    return {one: one.read_bytes() for path in paths for end in ("", "-wal") if (one := path.with_name(path.name + end)).exists()}
+
+
+def put_back(files: dict[Path, bytes], *paths: Path) -> None:
+    for path in paths:
+        for end in ("", "-wal", "-shm"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+    for path, content in files.items():
+        path.write_bytes(content)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 import sqlite3
 from contextlib import closing
 
 import pytest
 
-from amili_arm_async import BulkError, BulkOptions, ConfigurationError, Customer
+from amili_arm_async import BulkError, BulkOptions, ConfigurationError, Customer, open_records
 from amili_arm_async.sandbox import Fault
 
 from ..support.postgres import DatabasePlace
@@ -156,6 +157,43 @@ async def test_who_is_gone_is_not_known_where_the_source_was_not_read_to_its_end
     assert run.report.gone is None
     assert numbers(run.report) == (0, 0, 1000, 0, 500) or numbers(run.report) == (0, 0, 1500, 0, 0)
     assert list(run.report.gone_keys()) == []
+
+
+@pytest.mark.parametrize("run_id", ["", "customers"])
+async def test_who_is_forgotten_and_deleted_comes_back_as_new(run_id, arm, sync, sandbox, tmp_path) -> None:
+    kept = {"journal": tmp_path / "journal.sqlite", "run_id": run_id} if run_id else {}
+    await sync(customers(3), **kept)
+    report = await sync(customers(2), **kept)
+    assert await report.forget(report.gone_keys()) == 1
+    await arm.customers.delete("2")
+    assert numbers(await sync(customers(3), **kept)) == (1, 0, 2, 0, 0)
+    assert sandbox.customers.get("2")["name"] == "Customer 2"
+    # Nobody else is sent.
+    assert sandbox.customers.total_delivered == 4
+
+
+UNREADABLE = {
+    "csv": b"customerNo,name,limitAmount\n1,a,5\n2,b,6,9\n3,c,7\n",
+    "jsonl": b'{"customerNo":"1","name":"a"}\n{"customerNo":"2","name":\n{"customerNo":"3","name":"c"}\n',
+}
+
+
+@pytest.mark.parametrize("format", UNREADABLE)
+async def test_nobody_is_gone_where_a_record_has_no_number_that_can_be_read(format, sync) -> None:
+    await sync(named(number, "x") for number in range(1, 5))
+    report = await sync(open_records(io.BytesIO(UNREADABLE[format]), "customers", format=format))
+    assert (report.bulk.counts["invalid"], report.source_exhausted) == (1, True)
+    assert report.gone is None
+    assert list(report.gone_keys()) == []
+    assert await report.forget(report.gone_keys()) == 0
+    # All four are in the state.
+    assert (await sync([named(4, "x")])).gone == 3
+
+
+async def test_a_record_that_is_refused_and_has_a_number_hides_nobody(sync) -> None:
+    await sync(named(number, "x") for number in range(4))
+    report = await sync([named(0, "x"), {**named(1, "x"), "limitAmount": float("nan")}, named(2, "x")])
+    assert (report.bulk.counts["invalid"], report.gone, list(report.gone_keys())) == (1, 1, ["3"])
 
 
 async def test_results_accepted_is_refused(arm, state) -> None:

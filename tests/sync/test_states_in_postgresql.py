@@ -44,3 +44,13 @@ async def test_connections_that_are_cut_lose_nothing(sync, sandbox, postgres, da
     assert numbers(await sync(source(), max_records=50)) == (2000, 0, 0, 0, 0)
     assert numbers(await sync(customers(2000))) == (0, 0, 2000, 0, 0)
     assert sandbox.customers.total_delivered == 2000
+
+
+async def test_who_is_forgotten_and_deleted_comes_back_as_new(sync, sandbox, arm, tmp_path) -> None:
+    kept = {"journal": tmp_path / "journal.sqlite", "run_id": "customers"}
+    await sync(customers(3), **kept)
+    report = await sync(customers(2), **kept)
+    assert await report.forget(report.gone_keys()) == 1
+    await arm.customers.delete("2")
+    assert numbers(await sync(customers(3), **kept)) == (1, 0, 2, 0, 0)
+    assert sandbox.customers.get("2")["name"] == "Customer 2"
