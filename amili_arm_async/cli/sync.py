@@ -191,6 +191,9 @@ class SyncJob:
         if self.report is not None:
             output.name_failures([self.report.bulk], [self._locate], server_messages=self.server_messages)
             output.name_shortfall(self.report.bulk)
+            if (unknown := self.report.gone_unknown) is not None:
+                nobody = ", so nobody is forgotten" if self.forget_gone else ""
+                output.warn(f"{unknown}{nobody}: correct the record in the file, and give the same command again")
             output.name_next_step(self.report.bulk, self.options, is_repeatable=True)
         if self._records is not None:
             output.name_warnings(self._records)

@@ -82,6 +82,7 @@ class Delta(RunObserver):
         without_key: records that succeeded and have no number.
         gone: customers in the state that the source does not have; None where the source was not read to its end, or a record in it has
             no number that could be read.
+        is_gone_hidden: whether it is only the number of a record that is missing to know who is gone.
     """
 
     reads_texts = True
@@ -98,6 +99,7 @@ class Delta(RunObserver):
     ) -> None:
         self.without_key = 0
         self.gone: int | None = None
+        self.is_gone_hidden = False
         # Whether a record could not be read as far as its number: it may be of any customer in the state.
         self._is_any_unnamed = False
         self._counts: Counter[int] = Counter()
@@ -347,5 +349,6 @@ class Delta(RunObserver):
         is_whole = complete and not self._is_limited()
         # Customers beyond the limit are in the state as they were judged before.
         await self._state.close(rules=rules if is_whole or (complete and rules == self._state.rules) else None)
+        self.is_gone_hidden = is_whole and self._is_any_unnamed
         if is_whole and not self._is_any_unnamed:
             self.gone = self._state.rows - self._expectation.seen

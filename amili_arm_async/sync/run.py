@@ -65,14 +65,23 @@ class SyncReport:
 
     @property
     def gone(self) -> int | None:
-        """Customers in the state that the source does not have; None where the source was not read to its end.
+        """Customers in the state that the source does not have. None where that is not known: the source was not read to its end, or a record
+        in it can't be read as far as its number (`gone_unknown`).
 
         If there is a `shortfall`, they may only be missing from the export: `forget` refuses them.
         """
         return self._delta.gone
 
+    @property
+    def gone_unknown(self) -> str | None:
+        """A sentence that nobody is named as gone, since a record that can't be read as far as its number may be of any customer; otherwise
+        None. `bulk.failures()` names the record; after the next run without such a record, it is known who is gone."""
+        if not self._delta.is_gone_hidden:
+            return None
+        return "who is gone from the source is not known, since a record in it has no number that can be read"
+
     def gone_keys(self) -> Iterator[str]:
-        """Returns the numbers of the customers that are gone, read from the state a few at a time. It deletes nothing.
+        """Returns the numbers of the customers that are gone, read from the state a few at a time; none where `gone` is None. It deletes nothing.
 
         Returns:
             An iterator of customer numbers.
@@ -131,7 +140,7 @@ class SyncReport:
         numbers = {"new": self.new, "changed": self.changed, "unchanged": self.unchanged, "without number": self.without_key}
         numbers |= {"failed": self.failed, "gone": self.gone or 0}
         said = ", ".join(f"{number} {word}" for word, number in numbers.items() if number) or "no records"
-        rest = self.bulk.rest_in_words() or self.bulk.limit_in_words() or self.shortfall
+        rest = self.bulk.rest_in_words() or self.bulk.limit_in_words() or self.shortfall or self.gone_unknown
         return "; ".join(part for part in (said, "dry run, nothing was sent" if self.bulk.dry_run else "", rest) if part)
 
     def __repr__(self) -> str:

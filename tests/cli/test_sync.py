@@ -46,6 +46,20 @@ def test_gone_is_forgotten_only_when_asked(night) -> None:
     assert night(some(1))[1]["sync"]["gone"] == 0
 
 
+def test_nobody_is_forgotten_where_a_record_has_no_number_that_can_be_read(night, call, served, tmp_path) -> None:
+    night(some(1, 2, 3))
+    file = tmp_path / "broken.jsonl"
+    file.write_text('{"customerNo":"1","name":"x"}\n{"customerNo":"2","name":\n')
+    run = ("sync", file, "--state", tmp_path / "state.sqlite", "--at-least", "0", "--forget-gone")
+    result = call(*run, env=served.env)
+    assert result.exit_code == 1
+    said = " ".join(result.stderr.split())
+    assert "who is gone from the source is not known, since a record in it has no number that can be read, so nobody is forgotten" in said
+    told = json.loads(call(*run, "--json", env=served.env).stdout)
+    assert (told["sync"]["gone"], told["forgotten"]) == (None, 0)
+    assert night(some(1, 2))[1]["sync"]["gone"] == 1
+
+
 def test_full_sends_all(night, served) -> None:
     night(some(1, 2))
     code, told, _ = night(some(1, 2), "--full")

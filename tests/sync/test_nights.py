@@ -184,6 +184,8 @@ async def test_nobody_is_gone_where_a_record_has_no_number_that_can_be_read(form
     report = await sync(open_records(io.BytesIO(UNREADABLE[format]), "customers", format=format))
     assert (report.bulk.counts["invalid"], report.source_exhausted) == (1, True)
     assert report.gone is None
+    assert "no number that can be read" in report.gone_unknown
+    assert report.gone_unknown in report.summary()
     assert list(report.gone_keys()) == []
     assert await report.forget(report.gone_keys()) == 0
     # All four are in the state.
@@ -194,6 +196,7 @@ async def test_a_record_that_is_refused_and_has_a_number_hides_nobody(sync) -> N
     await sync(named(number, "x") for number in range(4))
     report = await sync([named(0, "x"), {**named(1, "x"), "limitAmount": float("nan")}, named(2, "x")])
     assert (report.bulk.counts["invalid"], report.gone, list(report.gone_keys())) == (1, 1, ["3"])
+    assert report.gone_unknown is None
 
 
 async def test_results_accepted_is_refused(arm, state) -> None:
