@@ -65,8 +65,8 @@ class SyncReport:
 
     @property
     def gone(self) -> int | None:
-        """Customers in the state that the source does not have. None where that is not known: the source was not read to its end, or a record
-        in it can't be read as far as its number (`gone_unknown`).
+        """Customers in the state that the source does not have. None where that is not known: the source was not read to its end, or a
+        record in it can't be read as far as its number (`gone_unknown`).
 
         If there is a `shortfall`, they may only be missing from the export: `forget` refuses them.
         """
@@ -81,7 +81,8 @@ class SyncReport:
         return "who is gone from the source is not known, since a record in it has no number that can be read"
 
     def gone_keys(self) -> Iterator[str]:
-        """Returns the numbers of the customers that are gone, read from the state a few at a time; none where `gone` is None. It deletes nothing.
+        """Returns the numbers of the customers that are gone, read from the state a few at a time. It deletes nothing. Where `gone` is
+        None, there are none.
 
         Returns:
             An iterator of customer numbers.

@@ -47,6 +47,43 @@ def what_failed_in_the_end_was_never_there() -> Patches:
 
 
 @mutant_of("sync")
+@needs("again", "journal")
+def the_same_may_have_come_again() -> Patches:
+    """Where a run sends A, B and A again of a customer, the first A counts as done, though the last one may never come."""
+    overtake = edited(matching, "overtake_older", "later.add(entry.content)", "later = later or {entry.content}")[2]
+    return [(owner, "overtake_older", overtake) for owner in (store, contents)]
+
+
+@mutant_of("sync")
+@needs("slow_disk", "proved_refusal", "journal", "kill_at")
+def a_refusal_is_written_after_the_next_attempt() -> Patches:
+    """A batch that was refused and is sent again may be in the journal as one that waits."""
+    return [edited(journal.SqliteRunJournal, "requeue", " and not self._only_latest", "")]
+
+
+@mutant_of("sync")
+@needs("forget", "journal")
+def who_is_forgotten_was_done_before() -> Patches:
+    """A customer who is forgotten and comes back in a run with the same journal and run id is not sent."""
+    counts = 'connection.execute("UPDATE owner SET attempt = NULL, first_batch = NULL")'
+    return [edited(state, "forget", counts, "pass")]
+
+
+@mutant_of("sync")
+@needs("cancel_at", "late_processing")
+def a_cancelled_look_up_forgets_what_comes_late() -> Patches:
+    """A sync that is cancelled while it looks up a customer says nothing of what may be processed late of an earlier record."""
+    return [edited(delta.Delta, "on_settled", "changes.unsettled.append((name, None))", "pass")]
+
+
+@mutant_of("sync")
+@needs("unnamed", "gone")
+def an_unreadable_record_is_of_nobody() -> Patches:
+    """Customers are named as gone though a record of the source can't be read as far as its number."""
+    return [edited(delta.Delta, "end", "is_whole and not self._is_any_unnamed", "is_whole")]
+
+
+@mutant_of("sync")
 @needs("narrow", "status_after", "proved_refusal")
 def the_parts_of_what_may_be_there_are_new() -> Patches:
     """After the machine stopped, parts of a batch count as not sent, though the whole batch may have been accepted before it was split."""

@@ -21,6 +21,9 @@ FORMS = ("dicts", "structs", "texts", "generator", "async", "slow", "csv", "arro
 _HOLD_ANYTHING = frozenset({"dicts", "structs", "generator", "async", "slow"})
 """Forms in which a record may hold what can't be sent."""
 
+_HOLD_ANY_NAME = frozenset({"dicts", "texts", "generator", "async", "slow"})
+"""Forms in which the names of fields may be others."""
+
 _FEW_LEFT = 3
 """What `Act.gone` is where most customers are gone."""
 
@@ -60,7 +63,13 @@ def customers_of(plan: Plan, act: Act) -> list[dict[str, Any]]:
     if act.broken and act.form in _HOLD_ANYTHING:
         broken = chance("broken")
         found = [{**one, "limitAmount": Decimal("NaN")} if broken.random() < 0.15 else one for one in found]
+    if act.unnamed and act.form in _HOLD_ANY_NAME:
+        unnamed = chance("unnamed")
+        found = [{_MISNAMED.get(name, name): one[name] for name in one} if unnamed.random() < 0.15 else one for one in found]
     return [_respelled(one) for one in found] if act.respelled else found
+
+
+_MISNAMED = {"customerNo": "customerno"}
 
 
 def _customer(number: int, version: int) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Act:
         again: which customers come again at its end, with the same or something else: a seed; 0: none.
         cased: which numbers of customers are written in other letters, small or capital: a seed; 0: none.
         broken: which records can't be sent, in forms that hold such: a seed; 0: none.
+        unnamed: which records can't be read as far as their number, in forms that hold such: a seed; 0: none.
         touched: whether the program changes the records of its list while they are sent.
         at_least: the share of the customers that is expected: of those in the state, or of all.
         respelled: whether numbers and fields are written otherwise.
@@ -113,6 +114,7 @@ class Act:
     accepted: bool = False
     dry: bool = False
     stop_after: int = 0
+    unnamed: int = 0
 
     def __str__(self) -> str:
         return " ".join([self.what, *(f"{name} {value}" for name, value in _unusual(self).items())])

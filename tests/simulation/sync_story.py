@@ -37,6 +37,21 @@ ODD = (
 
 def draw(seed: int) -> Plan:
     """Draws the story of a seed."""
+    drawn, forgotten, unnamed = _draw(seed), random.Random(f"{seed}/forgotten"), random.Random(f"{seed}/unnamed")
+    if forgotten.random() < 0.04:
+        # Customers are forgotten, and come back in the same run.
+        usual = Act("sync", journal=True, run_id="run 1", form=forgotten.choice(FORMS), edits=forgotten.choice((0, 1)))
+        leave = replace(usual, gone=forgotten.choice((1, 2, 3)), forget=True)
+        return replace(drawn, acts=(usual, leave, usual), faults=drawn.faults[:1], branch=None)
+    if unnamed.random() < 0.1:
+        acts = (
+            replace(act, unnamed=unnamed.randrange(1, 1000)) if act.what == "sync" and unnamed.random() < 0.5 else act for act in drawn.acts
+        )
+        return replace(drawn, acts=tuple(acts))
+    return drawn
+
+
+def _draw(seed: int) -> Plan:
     rng = random.Random(f"{seed}/sync")
     share = rng.choice((0.1, 0.3, 0.6))
     customers = rng.choice((4, 8, 12, 12, 24))
@@ -158,7 +173,7 @@ class SyncStory(Story):
     """One state, and the syncs that use it."""
 
     files: ClassVar[tuple[str, ...]] = ("state", "journal")
-    memory: ClassVar[tuple[str, ...]] = ("_stale", "_known", "_late")
+    memory: ClassVar[tuple[str, ...]] = ("_stale", "_known", "_late", "_forgotten")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -169,6 +184,8 @@ class SyncStory(Story):
         # How the number of each customer was written in a source. Where it is there twice, the last one may not have been sent.
         self._spelled: defaultdict[str, set[str]] = defaultdict(set)
         self._late: frozenset[bytes] = frozenset()
+        # Who was forgotten and is not sent since, with the process that forgot it.
+        self._forgotten: dict[str, int] = {}
 
     async def main(self, arm: ArmClient, begun: Begun) -> None:
         act = begun.act
@@ -219,6 +236,8 @@ class SyncStory(Story):
             self.violate("refused", "a sync that was refused has sent something")
         if begun.is_cut or begun.act.beside:
             return
+        if not begun.act.dry:
+            self._comes_back(begun, report)
         self._gone(begun, report)
         self._is_enough(begun, report)
         if begun.act.dry:
@@ -240,6 +259,16 @@ class SyncStory(Story):
         sent = self.service.sent[begun.process.pid]
         if left := [text_of(one) for one in good if customer_name(one).encode() in self._late and not sent[text_of(one)]]:
             self.violate("late", f"{left} are not sent, and something of these customers may be processed late")
+
+    def _comes_back(self, begun: Begun, report: SyncReport) -> None:
+        """Who was forgotten and is in the source again is sent."""
+        failed = {failure.index for failure in report.bulk.failures()}
+        records = begun.source[: report.bulk.totals.records_read]
+        for name in {customer_name(record) for index, record in enumerate(records) if index not in failed} & self._forgotten.keys():
+            if not any(one.process.pid > self._forgotten[name] for one in self.service.versions[name]):
+                self.violate("comes back", f"{name} was forgotten, and is not sent though it is in the source again")
+        for name in {customer_name(record) for record in records}:
+            self._forgotten = {one: pid for one, pid in self._forgotten.items() if one != name}
 
     def _last_is_there(self, begun: Begun, report: SyncReport) -> None:
         """The service has the last record of a customer that succeeded or has not changed, unless something may still be processed late."""
@@ -279,11 +308,14 @@ class SyncStory(Story):
             self.violate("one at a time", "two syncs used the state at the same time")
 
     def _gone(self, begun: Begun, report: SyncReport) -> None:
-        """Those who are gone are those in the state who are not in the source."""
+        """Those who are gone are those in the state who are not in the source. A record without a readable number may be of any."""
         there = {customer_name(record).encode() for record in begun.source}
-        gone = sorted(self._known.keys() - there) if report.bulk.source_exhausted else None
+        is_known = report.bulk.source_exhausted and all("customerNo" in record for record in begun.source)
+        gone = sorted(self._known.keys() - there) if is_known else None
         if report.gone != (len(gone) if gone is not None else None):
             self.violate("gone", f"{report.gone} are said to be gone, and {gone} are")
+        if gone is None and len(begun.made) > 1 and begun.made[1][0]:
+            self.violate("gone", f"{begun.made[1][0]} are said to be gone, and that is not known")
         if len(begun.made) < 2 or gone is None:
             return
         keys, forgotten = begun.made[1]
@@ -297,10 +329,12 @@ class SyncStory(Story):
         left = {row[0] for row in self.rows("state", "SELECT name FROM customers")[0]}
         if left & set(gone) or self._known.keys() - set(gone) - left:
             self.violate("gone", f"{sorted(left)} are left, and {gone} were forgotten")
+        self._forgotten = {**self._forgotten, **{name.decode(): begun.process.pid for name in gone}}
 
     def restored(self) -> None:
         # An older copy does not know what was sent since, as the documentation says: until it is sent again.
         self._stale = {name: digest for name, digest in self._claims().items() if not self._is_so(name, digest)}
+        self._forgotten = {}
 
     def _claims(self) -> dict[bytes, bytes]:
         """What the state says that the service has, so that a sync of the same would send nothing."""
