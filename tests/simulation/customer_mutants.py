@@ -55,25 +55,11 @@ def the_same_may_have_come_again() -> Patches:
 
 
 @mutant_of("sync")
-@needs("slow_disk", "proved_refusal", "journal", "kill_at")
-def a_refusal_is_written_after_the_next_attempt() -> Patches:
-    """A batch that was refused and is sent again may be in the journal as one that waits."""
-    return [edited(journal.SqliteRunJournal, "requeue", " and not self._only_latest", "")]
-
-
-@mutant_of("sync")
 @needs("forget", "journal")
 def who_is_forgotten_was_done_before() -> Patches:
     """A customer who is forgotten and comes back in a run with the same journal and run id is not sent."""
     counts = 'connection.execute("UPDATE owner SET attempt = NULL, first_batch = NULL")'
     return [edited(state, "forget", counts, "pass")]
-
-
-@mutant_of("sync")
-@needs("cancel_at", "late_processing")
-def a_cancelled_look_up_forgets_what_comes_late() -> Patches:
-    """A sync that is cancelled while it looks up a customer says nothing of what may be processed late of an earlier record."""
-    return [edited(delta.Delta, "on_settled", "changes.unsettled.append((name, None))", "pass")]
 
 
 @mutant_of("sync")
