@@ -17,7 +17,9 @@ from amili_arm_async.sandbox import Fault
 
 from ..support.postgres import DatabasePlace, keep_tables, put_tables_back
 from ..support.sandbox_runs import (
+    awaited,
     bare_invoices,
+    client_of,
     invoice,
     invoices,
     journal_threads,
@@ -465,6 +467,27 @@ async def test_a_run_that_stops_while_it_looks_up_names_the_rest(arm, sandbox, j
     assert set(outcome.counts) <= {"done_before", "unknown"}
     sandbox.clear_faults()
     assert (await send(arm, invoices(COUNT), journal=journal, **RUN)).counts == {"done_before": COUNT}
+
+
+async def test_what_another_run_has_queued_leaves_the_batch_at_once(arm, sandbox, journal):
+    """A run that ends before it could send them does not call them not sent: it had sent them."""
+    source = invoices(4)
+    await send(arm, invoices(1, start=9), journal=journal, **RUN)
+    old = copied(journal)
+    await send(arm, source, journal=journal, **RUN)
+    put_into(old, journal)
+    sandbox.inject(Fault.hang_before(), method="GET", path="documents/D", times=None)
+    async with client_of(sandbox) as another:
+        other = asyncio.create_task(awaited(another.documents.create_many(source, options=quick(journal=journal, run_id="other"))))
+        await until(lambda: sandbox.in_flight)
+        run = arm.documents.create_many(source, options=quick(journal=journal, **RUN))
+        # For longer than its patience: nothing can be sent.
+        run._runner._shared_limits.gate.extend(1000.0)
+        outcome = outcome_of(await awaited(run))
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
+    assert outcome.reasons == {"invalid/sent_in_run": 4}
+    assert (await the_run(journal, **RUN)).counts == {"succeeded": 1, "invalid": 4}
 
 
 @pytest.mark.parametrize("turns", range(1, 120, 9))

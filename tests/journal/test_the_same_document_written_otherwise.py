@@ -190,6 +190,18 @@ async def test_a_run_that_stops_names_what_is_done_though_it_is_written_otherwis
     assert outcome.report.counts["invalid"] == 0
 
 
+@pytest.mark.parametrize("kept", [rows.KEPT_BYTES, 0])
+async def test_a_run_that_stops_names_what_is_done_without_a_number(arm, sandbox, journal, monkeypatch, kept):
+    """Also where its text was not kept: its content identifies it."""
+    monkeypatch.setattr(rows, "KEPT_BYTES", kept)
+    source = [document(None, ledgerNote=f"{place}") for place in range(20)]
+    await send(arm, source, journal=journal, **RUN)
+    sandbox.inject(Fault.status(403), method="POST", times=None)
+    again = [document("new"), *({**one, "kid": ""} for one in source)]
+    outcome = await send(arm, again, journal=journal, max_records=1, concurrency=1, raises=BulkError, **RUN)
+    assert outcome.counts == {"not_sent": 1, "done_before": 20}
+
+
 @pytest.mark.parametrize("number", [" 17 ", unicodedata.normalize("NFD", "Å17")])
 async def test_what_was_sent_under_another_spelling_of_its_number_is_not_sent_again_for_not_being_found(arm, sandbox, journal, number):
     """A server that neither trims nor composes has it under the number as it was written."""

@@ -18,9 +18,10 @@ from amili_arm_async.nightly import blocked
 from amili_arm_async.nightly.blocked import BlockedDocuments, FailedCustomers
 from amili_arm_async.sandbox import Fault
 
+from ..support import sandbox_runs
 from ..support.cutting_observer import Cutting
 from ..support.sandbox_fixtures import customers, quick
-from ..support.sandbox_runs import until
+from ..support.sandbox_runs import lines_of, the_run, until
 
 SUCCESS = {"succeeded", "unchanged", "done_before", "would_be_sent", "other_part"}
 
@@ -275,6 +276,53 @@ async def test_what_an_earlier_attempt_may_have_sent_is_looked_up_and_not_sent_a
     assert counts == ({"done_before": 6} if is_there else {"done_before": 3, "unknown": 2, "succeeded": 1})
     assert {failure.reason for failure in report.failures()} <= {"absent"}
     assert sandbox.documents.total_taken == (6 if is_there else 4)
+
+
+# --- what is blocked in a run that goes on ------------------------------------------------------------------------------------
+
+
+def blocks_customer_1() -> BlockedDocuments:
+    failed = FailedCustomers()
+    settle(failed, ["1"], ["failed"])
+    return BlockedDocuments(failed)
+
+
+@pytest.mark.parametrize("documents", [sandbox_runs.invoices(2), sandbox_runs.bare_invoices(2)], ids=["numbered", "unnumbered"])
+@pytest.mark.parametrize("is_written", [True, False], ids=["dead letter", "no dead letter"])
+async def test_what_failed_before_and_is_blocked_now_has_one_row_and_one_line(is_written, documents, arm, sandbox, tmp_path) -> None:
+    letter = tmp_path / "failed.jsonl"
+    settings = {"journal": tmp_path / "journal", "run_id": "night", "dead_letter": letter if is_written else None}
+    sandbox.inject(Fault.status(400), method="POST", times=1)
+    report = await run_of(arm.documents, "documents.create_batch", documents, **settings)
+    assert report.counts["rejected"] == 2
+    for _ in range(2):
+        report = await run_of(arm.documents, "documents.create_batch", documents, blocks_customer_1(), **settings)
+        assert report.counts["blocked"] == 2
+        assert (await the_run(tmp_path / "journal")).counts == {"blocked": 2}
+        if is_written:
+            assert [(line["index"], line["state"]) for line in lines_of(letter)] == [(0, "blocked"), (1, "blocked")]
+
+
+async def test_other_content_under_a_number_that_was_sent_is_a_conflict_though_it_is_blocked(arm, sandbox, tmp_path) -> None:
+    settings = {"journal": tmp_path / "journal", "run_id": "night", "dead_letter": tmp_path / "failed.jsonl"}
+    await run_of(arm.documents, "documents.create_batch", sandbox_runs.invoices(2), **settings)
+    changed = [*sandbox_runs.invoices(1), sandbox_runs.invoice("D001", 999)]
+    for _ in range(2):
+        report = await run_of(arm.documents, "documents.create_batch", changed, blocks_customer_1(), **settings)
+        assert {state: number for state, number in report.counts.items() if number} == {"done_before": 1, "invalid": 1}
+        [line] = lines_of(tmp_path / "failed.jsonl")
+        assert (line["index"], line["state"], line["reason"], line["payload"]) == (1, "invalid", "conflicts_with_journal", changed[1])
+        assert (await the_run(tmp_path / "journal")).counts == {"succeeded": 2, "invalid": 1}
+    assert sandbox.documents.total_taken == 2
+
+
+@pytest.mark.parametrize("documents", [sandbox_runs.invoices(2), sandbox_runs.bare_invoices(2)], ids=["numbered", "unnumbered"])
+async def test_what_was_sent_is_done_before_though_it_is_blocked_and_written_otherwise(documents, arm, tmp_path) -> None:
+    settings = {"journal": tmp_path / "journal", "run_id": "night"}
+    await run_of(arm.documents, "documents.create_batch", documents, **settings)
+    again = [dict(reversed({**document, "ledgerNote": None}.items())) for document in documents]
+    report = await run_of(arm.documents, "documents.create_batch", again, blocks_customer_1(), **settings)
+    assert report.counts["done_before"] == 2
 
 
 async def test_a_list_that_can_not_be_read_ends_the_run_and_nothing_is_sent(monkeypatch, arm, sandbox) -> None:
