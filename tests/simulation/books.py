@@ -30,6 +30,7 @@ __all__ = [
     "what_a_journal_lost",
     "what_a_journal_says_otherwise",
     "what_a_report_says_of_its_source",
+    "what_has_two_rows",
     "what_is_taken_out",
     "what_is_there_twice",
 ]
@@ -82,6 +83,13 @@ def what_is_there_twice(run: JournalRun, given: int) -> str | None:
     there = sum(run.counts.get(state, 0) for state in _MAY_BE_TAKEN)
     there -= sum(batch.records for batch in run.unknown_batches if batch.reason == "journal")
     return f"{there} documents may have been taken, and {given} were given" if there > given else None
+
+
+def what_has_two_rows(run: JournalRun, given: int) -> str | None:
+    """Whatever became of the records of a run, its journal has each once. What is invalid may have a row beside that of what was sent with
+    its number."""
+    there = sum(number for state, number in run.counts.items() if state != "invalid")
+    return f"{dict(run.counts)} in the journal, and {given} were given" if there > given else None
 
 
 def what_a_journal_says_otherwise(run: JournalRun, report: BulkReport, *, is_all: bool) -> str | None:

@@ -19,7 +19,7 @@ from amili_arm_async.bulk import (
 )
 from amili_arm_async.bulk.journal import dead_letter
 from amili_arm_async.bulk.journal.replay import engine
-from amili_arm_async.bulk.journal.sqlite import find_run, other_runs, store
+from amili_arm_async.bulk.journal.sqlite import contents, find_run, journal, other_runs, store
 from amili_arm_async.nightly import money
 
 from .mutants import Patches, edited, mutant, needs
@@ -209,3 +209,31 @@ def a_sentence_says_nothing() -> Patches:
 def a_failure_is_of_the_next_index() -> Patches:
     """A failure that names its record by an index from 0 is that of the next one."""
     return [edited(result_names.RecordNames, "_at", "return [position]", "return [(position + 1) % self._records]")]
+
+
+# --- what is there before a record leaves -----------------------------------------------------------------------------------
+
+
+@needs("run_id", "restore")
+@mutant
+def what_another_run_has_queued_stays_in_the_batch() -> Patches:
+    """On a stale journal, what another run has queued is not looked up, and stays in the batch: it is sent where that one gives it up."""
+    old = "looked_up = {**looked_up, **decisions.elsewhere} if looked_up is not None else None"
+    return [edited(journal.SqliteRunJournal, "decide", old, "pass")]
+
+
+@needs("resend_absent")
+@mutant
+def what_is_sent_again_is_there_before_it_leaves() -> Patches:
+    """A batch that is to be sent again is in the journal beside the one that it replaces, until it leaves."""
+    new = "self.resends.add(new); self.enter(connection, new, batch)"
+    return [edited(store.RunStore, "enter_again", "self.resends.add(new)", new)]
+
+
+@needs("resend_absent", "reconcile", "dead_letter")
+@mutant
+def what_was_to_be_sent_again_is_in_no_row() -> Patches:
+    """Where a run is cut off before what is absent leaves again, that is not sent, and what it was to replace hides it."""
+    _, name, hide = edited(contents, "hide_unsent", "[entry for entry in earlier if entry.position not in gone(entry.batch)]", "earlier")
+    old = "in_flight.before if in_flight.before is not None and not in_flight.attempts else reason"
+    return [(store, name, hide), edited(in_flight.BatchTracker, "stopped", old, "reason")]

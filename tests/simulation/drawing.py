@@ -75,6 +75,7 @@ class Act:
         stop_after: after how many failures it ends; None: it goes on.
         elsewhere: whether its address is another one.
         settle: the seconds after which a document that is not found is absent, as the program wants it; None: it leaves that to the run.
+        other: a seed of what the second process or run does otherwise: its order, source and options; 0: it does the same.
     """
 
     what: Literal["send", "reconcile", "jump", "wait", "copy", "restore", "prune", "replay"]
@@ -117,6 +118,7 @@ class Act:
     settle: float | None = None
     stop_after: int | None = None
     elsewhere: bool = False
+    other: int = 0
 
     @property
     def features(self) -> Iterator[str]:
@@ -148,7 +150,7 @@ _FEATURES = (
     "cancel_at", "cancel_again", "cancel_on_commit", "kill_at", "order", "run_id", "reconcile", "resend_absent", "jump", "changed",
     "respelled", "freeze_at", "disk_fails_at", "power_cut", "beside", "dead_letter", "given_as", "results", "bisect", "compression",
     "limit", "streamed", "leaves", "again", "together", "money", "bare", "takes_away", "open_batches", "deadline", "settle", "stop_after",
-    "elsewhere",
+    "elsewhere", "other",
 )  # fmt: skip
 
 
@@ -265,7 +267,19 @@ def draw(seed: int) -> Scenario:
         lengths=BLIND_TO_LONG in faults or rng.random() < 0.1,
         blanks=BLIND_TO_BLANKS in faults or rng.random() < 0.1,
     )
-    return _narrow(rng, drawn) if rng.random() < _NARROW else drawn
+    return _with_another(_narrow(rng, drawn) if rng.random() < _NARROW else drawn)
+
+
+def _with_another(drawn: Scenario) -> Scenario:
+    """Lets some second processes and runs do something else than the first: drawn by itself, so that other stories stay what they are."""
+    rng = random.Random(f"{drawn.seed}/other")
+    others = [rng.randrange(1, 1000) if rng.random() < _OTHERWISE else 0 for _ in drawn.acts]
+    acts = (replace(act, other=other if act.beside or act.together else 0) for act, other in zip(drawn.acts, others, strict=True))
+    return replace(drawn, acts=tuple(acts))
+
+
+_OTHERWISE = 0.5
+"""How many of the second processes and runs do something else than the first."""
 
 
 _NARROW = 0.1

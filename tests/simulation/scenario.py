@@ -46,6 +46,7 @@ from .books import (
     what_a_journal_lost,
     what_a_journal_says_otherwise,
     what_a_report_says_of_its_source,
+    what_has_two_rows,
     what_is_taken_out,
     what_is_there_twice,
 )
@@ -103,6 +104,8 @@ class _Begun:
     run: BulkRun | None = None
     is_whole: bool = False
     """Whether it came to its end without an error."""
+    has_letter: bool = False
+    """Whether its last run has written its dead letter."""
     others: list[_Begun] = field(default_factory=list)
     """What the same process does at the same time, with the same client."""
 
@@ -304,6 +307,8 @@ class _Story(BaseStory):
     def _process(self, act: Act) -> BulkReport | None:
         alone = replace(act, kill_at=None, cancel_at=None, cancel_on_commit=None, power_cut=False, together=None, takes_away=None)
         calm = replace(alone, run_id=act.beside or act.run_id)
+        if act.other:
+            calm = _otherwise(calm, act.other)
         both = [act] if act.beside is None else [act, calm]
         self.service.deadline = act.deadline
         self._until = self.world.now + int((_MOST_SECONDS + act.freeze_for) * SECOND)
@@ -318,6 +323,8 @@ class _Story(BaseStory):
             self._power_cut(begun[0].process)
         if any(one.process.was_killed for one in begun):
             self._journal_lost_nothing()
+        else:
+            self._each_has_one_row(act)
         found = [self._ended(one) for one in begun if not one.process.was_killed]
         self._left_to_each_other([run for one in begun if not one.process.was_killed for run in (one, *one.others)])
         self._keeps_lines(act)
@@ -355,7 +362,8 @@ class _Story(BaseStory):
             self.given[act.run_id] |= Counter(map(name_of, source))
         begun = _Begun(act, None, source, [], [])  # type: ignore[arg-type]
         if act.together is not None:
-            begun.others.append(self._begin(replace(act, run_id=act.together, together=None, dead_letter=False, again=False)))
+            other = replace(act, run_id=act.together, together=None, dead_letter=False, again=False)
+            begun.others.append(self._begin(_otherwise(other, act.other + 1) if act.other else other))
         return begun
 
     def _ended(self, begun: _Begun) -> BulkReport | None:
@@ -400,7 +408,10 @@ class _Story(BaseStory):
         self._is_true(begun, made[-1], is_cut)
         if act.streamed:
             self._was_told(begun, made[-1], is_cut)
-        if act.dead_letter and not is_cut:
+        # One that was cut may have written it all the same.
+        is_plain = act.disk_fails_at is None and act.cancel_again is None and act.takes_away is None and not act.again
+        is_plain = is_plain and act.leaves is None and not any(failure.reason == "journal" for failure in made[-1].failures())
+        if act.dead_letter and (not is_cut or (is_plain and begun.has_letter)):
             self._is_true_dead_letter(act, made[-1], begun.source)
 
     def _gives_up_in_time(self, begun: _Begun) -> None:
@@ -462,7 +473,7 @@ class _Story(BaseStory):
         act, options = begun.act, self._options(begun.act, journal=not begun.act.bare)
         given = self._counted(begun) if act.given_as == "generator" else _given(begun.source, act)
         begun.told.clear()
-        begun.is_whole = False
+        begun.is_whole = begun.has_letter = False
         if not act.money:
             run = arm.documents.create_many(given, options=options)
         else:
@@ -486,6 +497,7 @@ class _Story(BaseStory):
         pid = begun.process.pid
         self.service.trusts(pid)
         self._watch_patience(run, begun)
+        self._watch_letter(run, begun)
         if begun.act.freeze_at is not None or begun.act.together is not None or begun.others:
             # A process that is stopped learns late of what came before; another run of the same process knows nothing of it.
             return
@@ -518,6 +530,18 @@ class _Story(BaseStory):
 
         setattr(run.report, "accepted", noted)  # noqa: B010 - mypy takes a method for what it is
         setattr(control, "stop", stopped)  # noqa: B010
+
+    def _watch_letter(self, run: BulkRun, begun: _Begun) -> None:
+        """Takes note of when the dead letter is written."""
+        if (journal := run._runner._journal) is None:
+            return
+        write_dead_letter = journal._write_dead_letter
+
+        def written(*given: Any) -> None:
+            write_dead_letter(*given)
+            begun.has_letter = True
+
+        setattr(journal, "_write_dead_letter", written)  # noqa: B010 - mypy takes a method for what it is
 
     def _counted(self, begun: _Begun) -> Iterator[dict[str, Any]]:
         """The source as a generator, which counts how many of its records the run has in memory."""
@@ -714,6 +738,15 @@ class _Story(BaseStory):
         self._is_true_of_the_whole(begun, report, wanted)
         self._forgets_nothing(begun, [failures.get(index) for index in range(read)], is_cut)
         self._contradicts(begun, [failures.get(index) for index in range(read)])
+
+    def _each_has_one_row(self, act: Act) -> None:
+        """After an act in which nobody was killed, the journal of a run has each record once."""
+        knows = self._is_all_in_one_run and not (self.was_restored or self.is_elsewhere or self._is_removed or self.violations)
+        # A run that is cut off may not compare what it names with what was there before.
+        is_plain = act.disk_fails_at is None and act.limit is None and act.cancel_again is None and act.given_as != "raises"
+        for run in read_runs(self.folder / "journal") if knows and is_plain else ():
+            if what := what_has_two_rows(run, sum(self.given[run.run_id].values())):
+                self.violate("rows", what)
 
     def _is_true_of_the_whole(self, begun: _Begun, report: BulkReport, wanted: int) -> None:
         """Holds what a report says of its source and its batches against both."""
@@ -1011,6 +1044,26 @@ def _number_of(scenario: Scenario, place: int, numbered: int) -> str:
     return f"D/{place:03}" if place < numbered // 2 else f"D{place:04}"
 
 
+def _otherwise(act: Act, seed: int) -> Act:
+    """What another process or run does at the same time, with an order and a source of its own."""
+    rng = random.Random(seed)
+    return replace(
+        act,
+        order=seed,
+        documents=rng.choice((act.documents, max(1, act.documents // 2))),
+        changed=rng.choice((act.changed, act.changed, 0)),
+        respelled=rng.random() < 0.3,
+        reconcile=rng.random() < 0.4,
+        resend_absent=rng.random() < 0.6,
+        streamed=rng.random() < 0.3,
+        results=rng.choice(("wait", "wait", "accepted")),  # type: ignore[arg-type]
+        bisect=rng.choice(("safe", "all")),  # type: ignore[arg-type]
+        limit=None,
+        stop_after=rng.choice((None, None, 2)),
+        given_as=rng.choice(("list", "async", "generator")),  # type: ignore[arg-type]
+    )
+
+
 def _respelled(document: dict[str, Any]) -> dict[str, Any]:
     """The same document, written otherwise."""
     found = dict(reversed(document.items()))
@@ -1027,7 +1080,7 @@ _SIMPLER: tuple[dict[str, Any], ...] = (
         {name: None}
         for name in ("cancel_again", "cancel_at", "cancel_on_commit", "kill_at", "freeze_at", "disk_fails_at", "beside", "together")
     ),
-    *({name: 0} for name in ("order", "jump", "changed")),
+    *({name: 0} for name in ("order", "jump", "changed", "other")),
     *({name: False} for name in ("reconcile", "resend_absent", "respelled", "power_cut", "dead_letter", "money", "elsewhere")),
     {"run_id": RUN},
     {"given_as": "list"},
