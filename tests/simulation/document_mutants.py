@@ -237,3 +237,11 @@ def what_was_to_be_sent_again_is_in_no_row() -> Patches:
     _, name, hide = edited(contents, "hide_unsent", "[entry for entry in earlier if entry.position not in gone(entry.batch)]", "earlier")
     old = "in_flight.before if in_flight.before is not None and not in_flight.attempts else reason"
     return [(store, name, hide), edited(in_flight.BatchTracker, "stopped", old, "reason")]
+
+
+@needs("forgets", "respelled")
+@mutant
+def what_has_no_number_is_compared_by_its_text() -> Patches:
+    """A document without a number that succeeded, and is written otherwise, is not known again where its text was not kept."""
+    _, name, decide = edited(contents, "decide_unsent", "not prints or keys[place] is None or", "not prints or")
+    return [(store, name, decide)]

@@ -177,6 +177,7 @@ class Scenario:
         currencies: whether the documents are in several currencies.
         lengths: whether the second half of the numbers are longer.
         blanks: whether every second number has a blank in front of it.
+        forgets: whether no text is kept of what succeeded.
     """
 
     seed: int
@@ -197,12 +198,13 @@ class Scenario:
     currencies: bool = False
     lengths: bool = False
     blanks: bool = False
+    forgets: bool = False
 
     @property
     def features(self) -> frozenset[str]:
         """What is in it: faults that may strike, and what is special about an act."""
-        narrow = ("narrow",) if len(self.faults) <= FEW else ()
-        return frozenset(self.faults).union(narrow, *(act.features for act in self.acts))
+        more = [name for name, is_so in (("narrow", len(self.faults) <= FEW), ("forgets", self.forgets)) if is_so]
+        return frozenset(self.faults).union(more, *(act.features for act in self.acts))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns it as JSON has it; acts without what is as usual."""
@@ -271,15 +273,17 @@ def draw(seed: int) -> Scenario:
 
 
 def _with_another(drawn: Scenario) -> Scenario:
-    """Lets some second processes and runs do something else than the first: drawn by itself, so that other stories stay what they are."""
+    """Lets some second processes and runs do something else than the first, and some journals keep no text: drawn by itself, so that other
+    stories stay what they are."""
     rng = random.Random(f"{drawn.seed}/other")
     others = [rng.randrange(1, 1000) if rng.random() < _OTHERWISE else 0 for _ in drawn.acts]
     acts = (replace(act, other=other if act.beside or act.together else 0) for act, other in zip(drawn.acts, others, strict=True))
-    return replace(drawn, acts=tuple(acts))
+    return replace(drawn, acts=tuple(acts), forgets=rng.random() < _FORGETS)
 
 
 _OTHERWISE = 0.5
-"""How many of the second processes and runs do something else than the first."""
+_FORGETS = 0.1
+"""How many of the second processes and runs do something else than the first, and of how many stories no text is kept."""
 
 
 _NARROW = 0.1

@@ -127,11 +127,12 @@ def _date(seconds: int) -> str:
 
 
 def name_of(record: dict[str, Any]) -> str:
-    """What makes two documents the same: the number, else all that is said."""
+    """What makes two documents the same: the number, else all that is said. A field that is None says nothing."""
     number = record.get("documentNo")
     if number not in (None, ""):
         return f"number {number.strip()}".casefold()
-    return "content " + json.dumps(record, sort_keys=True, default=str)
+    said = {name: value for name, value in record.items() if value is not None}
+    return "content " + json.dumps(said, sort_keys=True, default=str)
 
 
 @dataclass
