@@ -162,6 +162,16 @@ def test_customers_go_before_their_documents(letters):
     assert letters.taken("1") == [1]
 
 
+@pytest.mark.parametrize("run_ids", [("one", "two"), (None, None)])
+def test_an_update_does_not_come_after_a_newer_create(letters, run_ids):
+    letters.fail(Fault.status(400), path="customers/batches", times=2)
+    letters.push(customer(1, phoneNo="old"), kind="customers", run_id=run_ids[0], more=["--update"])
+    letters.push(customer(1, phoneNo="new"), kind="customers", run_id=run_ids[1])
+    assert [line["payload"]["phoneNo"] for line in letters.lines] == ["old", "new"]
+    assert letters.replay() == 0
+    assert letters.served.ask(lambda sandbox: sandbox.customers.get("1"))["phoneNo"] == "new"
+
+
 def test_a_customer_that_was_overtaken_stays(letters):
     letters.fail(Fault.status(400), path="customers/batches")
     letters.one_by_one(customer(2, phoneNo="old"), customer(2, phoneNo="new"), kind="customers", run_id="one")

@@ -23,7 +23,7 @@ from ...report import BulkReport
 from ...results import BatchRules
 from ...run import BulkRun
 from ..factory import replay_journals
-from .letters import OPERATIONS, DeadLetterFile, changed, read_letter
+from .letters import DeadLetterFile, changed, read_letter
 from .lines import LineGroup, LineTable, ReplayLine
 from .plan import ReplayPlan, run_key
 
@@ -224,10 +224,10 @@ class Replay:
         """
         await self._ask_for_results()
         await self._look_up()
-        for operation in OPERATIONS:
-            for group in self._plan.groups.values():
-                if group.operation == operation and self.table.count("grp = ? AND action = 'send'", group.id):
-                    await self._send(group)
+        # Customers in the order of the file, created or updated: the newest of each is the last. A document needs its customer.
+        for group in sorted(self._plan.groups.values(), key=lambda group: group.is_document):
+            if self.table.count("grp = ? AND action = 'send'", group.id):
+                await self._send(group)
 
     # --- what is only asked -----------------------------------------------------------------------------------------------
 

@@ -13,11 +13,11 @@ from ....errors import ArmError, ConfigurationError
 from ....files import AtomicFile, alone, followed
 from ...outcomes import STATES
 
-__all__ = ["DOCUMENTS", "OPERATIONS", "DeadLetterFile", "Letter", "Piece", "changed", "read_letter"]
+__all__ = ["DOCUMENTS", "DeadLetterFile", "Letter", "Piece", "changed", "read_letter"]
 
 DOCUMENTS: Final = "documents.create_batch"
-OPERATIONS: Final = ("customers.create_batch", "customers.update_batch", DOCUMENTS)
-"""What can be replayed, in the order in which it is: a document needs its customer."""
+_OPERATIONS: Final = ("customers.create_batch", "customers.update_batch", DOCUMENTS)
+"""What can be replayed."""
 
 _LONGEST: Final = 256_000_000
 _DECODER_FAILURE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -86,7 +86,7 @@ def read_letter(line: bytes) -> Letter:
         raise ValueError("it is not UTF-8") from None
     except _DECODER_FAILURE as exc:
         raise ValueError(str(exc).partition("\n")[0][:200]) from None
-    if letter.operation not in OPERATIONS:
+    if letter.operation not in _OPERATIONS:
         raise ValueError("its operation can't be replayed")
     if letter.state not in STATES:
         raise ValueError("it has no known state")
