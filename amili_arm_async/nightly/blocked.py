@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -14,21 +14,20 @@ from ..bulk.chunking import as_key
 from ..bulk.observers import RunObserver
 from ..bulk.outcomes import BatchOutcome, Outcome, success_states
 from ..errors import ArmError
+from .customer_numbers import CustomerNumbers
 
 if TYPE_CHECKING:
-    import sqlite3
+    from ..bulk.journal.protocol import RunJournal
 
 __all__ = ["BlockedDocuments", "FailedCustomers"]
 
-_MEMORY_LIMIT: Final = 100_000
-_PER_STATEMENT: Final = 500
+_AT_ONCE: Final = 500
 
 
 class FailedCustomers(RunObserver):
     """Observes a run of customers and remembers the numbers of those that did not succeed.
 
-    The last record of a customer in the source decides: a success after a failure removes it. A hundred thousand numbers are kept in
-    memory, further ones in a temporary file without a name, which is gone when the process is.
+    The last record of a customer in the source decides: a success after a failure removes it.
 
     Args:
         accepted_is_enough: whether `accepted` counts as success, as in a run with `results="accepted"`.
@@ -42,27 +41,32 @@ class FailedCustomers(RunObserver):
         self.nameless = 0
         self.complete = False
         self._success_states = success_states(accepted_is_enough=accepted_is_enough)
-        # By number, without case: the index of the record in the source.
-        self._memory: dict[str, int] = {}
-        self._overflow: _Overflow | None = None
-        self._memory_limit = _MEMORY_LIMIT
+        self._failed = CustomerNumbers()
+        # Of a resumed run, the customers that succeeded: the result of an older record may come after that of the last one.
+        self._succeeded: CustomerNumbers | None = None
 
     def __len__(self) -> int:
-        return len(self._memory) + (len(self._overflow) if self._overflow is not None else 0)
+        return len(self._failed)
 
     async def begin(self) -> None:
         """Starts: the source has not been read to its end."""
         self.complete = False
 
+    async def begin_journal(self, journal: RunJournal) -> None:
+        """Remembers in a resumed run who succeeded, too."""
+        if journal.is_resumed:
+            self._succeeded = CustomerNumbers()
+
     async def end(self, *, complete: bool) -> None:
         """Notes whether the source was read to its end."""
         self.complete = complete
+        self._succeeded = None
 
     def on_settled(self, outcome: BatchOutcome) -> None:
         """Records the final state of customers."""
         if not outcome.exceptions and outcome.common.state in self._success_states:
-            if self._memory or self._overflow is not None:
-                self._remove(_by_number(outcome.keys, outcome.indexes))
+            if len(self._failed) or self._succeeded is not None:
+                self._take(_by_number(outcome.keys, outcome.indexes), {})
             return
         succeeded: dict[str, int] = {}
         failed: dict[str, int] = {}
@@ -77,29 +81,18 @@ class FailedCustomers(RunObserver):
             if index >= max(now.get(name, -1), before.get(name, -1)):
                 before.pop(name, None)
                 now[name] = index
-        if self._memory or self._overflow is not None:
-            self._remove(succeeded)
-        self._add(failed)
+        self._take(succeeded, failed)
 
-    def _remove(self, succeeded: Mapping[str, int]) -> None:
-        for name in self._memory.keys() & succeeded.keys():
-            if self._memory[name] < succeeded[name]:
-                del self._memory[name]
-        if self._overflow is not None:
-            self._overflow.remove(succeeded)
-
-    def _add(self, failed: Mapping[str, int]) -> None:
-        overflow: dict[str, int] = {}
-        for name, index in failed.items():
-            if name in self._memory:
-                self._memory[name] = max(self._memory[name], index)
-            elif len(self._memory) < self._memory_limit and self._overflow is None:
-                self._memory[name] = index
-            else:
-                overflow[name] = index
-        if overflow:
-            self._overflow = self._overflow or _Overflow()
-            self._overflow.add(overflow)
+    def _take(self, succeeded: Mapping[str, int], failed: Mapping[str, int]) -> None:
+        if self._succeeded is not None:
+            self._succeeded.add(succeeded)
+            newer: dict[str, int] = {}
+            # Where that can't be read, documents are blocked: better one that waits for the next night than one that is billed.
+            with suppress(ArmError):
+                newer = self._succeeded.places(failed)
+            failed = {name: index for name, index in failed.items() if newer.get(name, -1) < index}
+        self._failed.remove(succeeded)
+        self._failed.add(failed)
 
     def names(self) -> Iterator[str]:
         """Gives the numbers of the customers that did not succeed, in lower case.
@@ -107,9 +100,7 @@ class FailedCustomers(RunObserver):
         Raises:
             ArmError: the temporary file can't be read.
         """
-        yield from self._memory
-        if self._overflow is not None:
-            yield from self._overflow.names()
+        return self._failed.names()
 
     def restore(self, names: Iterable[str]) -> None:
         """Takes in the numbers that another process found; its source was read to its end.
@@ -118,8 +109,8 @@ class FailedCustomers(RunObserver):
             names: as `names` gave them.
         """
         left = iter(names)
-        while some := dict.fromkeys(islice(left, _PER_STATEMENT), 0):
-            self._add(some)
+        while some := dict.fromkeys(islice(left, _AT_ONCE), 0):
+            self._failed.add(some)
         self.complete = True
 
     def among(self, names: Iterable[str]) -> set[str]:
@@ -134,116 +125,11 @@ class FailedCustomers(RunObserver):
         Raises:
             ArmError: the temporary file can't be read.
         """
-        wanted = set(names)
-        return wanted & self._memory.keys() | (self._overflow.among(wanted) if self._overflow is not None else set())
+        return set(self._failed.places(names))
 
 
 def _by_number(keys: Sequence[str | None], indexes: Sequence[int]) -> dict[str, int]:
     return {key.casefold(): index for key, index in zip(keys, indexes, strict=True) if key is not None}
-
-
-class _Overflow:
-    """Numbers in a temporary database without a name. A full disk loses nothing: what can't be written stays in memory."""
-
-    def __init__(self) -> None:
-        import sqlite3  # noqa: PLC0415 - only where there are very many
-
-        self._sqlite_error = sqlite3.Error
-        self._memory: dict[str, int] = {}
-        self._length = 0
-        self._database: sqlite3.Connection | None = None
-        try:
-            self._database = _temporary()
-        except sqlite3.Error:
-            return
-        weakref.finalize(self, self._database.close)
-
-    def __len__(self) -> int:
-        return self._length + len(self._memory)
-
-    def add(self, failed: Mapping[str, int]) -> None:
-        rows = [(_bytes(name), index) for name, index in failed.items()]
-        if self._database is not None:
-            try:
-                with self._database as database:
-                    before = database.total_changes
-                    database.executemany("INSERT OR IGNORE INTO failed VALUES (?, ?)", rows)
-                    self._length += database.total_changes - before
-                    database.executemany("UPDATE failed SET place = max(place, ?2) WHERE name = ?1", rows)
-            except self._sqlite_error:
-                self._length = self._counted()
-            else:
-                return
-        self._memory.update({name: max(index, self._memory.get(name, -1)) for name, index in failed.items()})
-
-    def _counted(self) -> int:
-        try:
-            return int(self._database.execute("SELECT count(*) FROM failed").fetchone()[0]) if self._database is not None else 0
-        except self._sqlite_error:
-            return self._length
-
-    def remove(self, succeeded: Mapping[str, int]) -> None:
-        for name in self._memory.keys() & succeeded.keys():
-            if self._memory[name] < succeeded[name]:
-                del self._memory[name]
-        if self._database is not None:
-            rows = [(_bytes(name), index) for name, index in succeeded.items()]
-            try:
-                with self._database as database:
-                    before = database.total_changes
-                    database.executemany("DELETE FROM failed WHERE name = ? AND place < ?", rows)
-                    self._length -= database.total_changes - before
-            except self._sqlite_error:
-                # It stays blocked: better a document that waits for the next night than one that is lost.
-                return
-
-    def names(self) -> Iterator[str]:
-        yield from self._memory
-        if self._database is None:
-            return
-        last = b""
-        try:
-            while rows := self._database.execute(
-                "SELECT name FROM failed WHERE name > ? ORDER BY name LIMIT ?", (last, _PER_STATEMENT)
-            ).fetchall():
-                yield from (name.decode("utf-8", "surrogatepass") for (name,) in rows)
-                last = rows[-1][0]
-        except self._sqlite_error as exc:
-            raise _unreadable(exc) from None
-
-    def among(self, names: set[str]) -> set[str]:
-        found = names & self._memory.keys()
-        if self._database is None:
-            return found
-        left = iter(names)
-        try:
-            while some := {_bytes(name): name for name in islice(left, _PER_STATEMENT)}:
-                marks = ",".join("?" * len(some))
-                rows = self._database.execute(f"SELECT name FROM failed WHERE name IN ({marks})", list(some))  # noqa: S608 - marks only
-                found |= {some[row[0]] for row in rows}
-        except self._sqlite_error as exc:
-            raise _unreadable(exc) from None
-        return found
-
-
-def _unreadable(error: Exception) -> ArmError:
-    return ArmError(f"the temporary list of customers that did not succeed can't be read: {error}")
-
-
-def _temporary() -> sqlite3.Connection:
-    import sqlite3  # noqa: PLC0415
-
-    # A database without a name is a file that SQLite deletes as soon as it has created it; only some of its pages are in memory.
-    database = sqlite3.connect("", check_same_thread=False)
-    database.execute("PRAGMA cache_size = -4000")
-    database.execute("PRAGMA journal_mode = MEMORY")
-    database.execute("CREATE TABLE failed (name BLOB PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID")
-    return database
-
-
-def _bytes(name: str) -> bytes:
-    # A key may hold half a surrogate pair.
-    return name.encode("utf-8", "surrogatepass")
 
 
 class BlockedDocuments(RunObserver):

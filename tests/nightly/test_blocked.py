@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from amili_arm_async import ArmError, BatchOutcome, BulkError, Document, Reconcile
 from amili_arm_async.bulk.outcomes import STATES, Outcome
-from amili_arm_async.nightly import blocked
+from amili_arm_async.nightly import customer_numbers
 from amili_arm_async.nightly.blocked import BlockedDocuments, FailedCustomers
 from amili_arm_async.sandbox import Fault
 
@@ -39,7 +39,7 @@ def most(request) -> int:
 
 def failed_of(most: int, **settings: Any) -> FailedCustomers:
     failed = FailedCustomers(**settings)
-    failed._memory_limit = most
+    failed._failed._most_in_memory = most
     return failed
 
 
@@ -73,10 +73,32 @@ def test_an_earlier_record_that_ends_later_does_not_take_a_later_one_off(most) -
     assert failed.among({"x", "y", "z"}) == {"y", "z"}
 
 
+class Resumed:
+    """A journal of a run that was begun before."""
+
+    is_resumed = True
+
+
+async def resumed(most: int) -> FailedCustomers:
+    failed = failed_of(most)
+    await failed.begin_journal(Resumed())
+    failed._succeeded._most_in_memory = most
+    return failed
+
+
+async def test_in_a_resumed_run_an_older_record_that_fails_later_blocks_nothing(most) -> None:
+    failed = await resumed(most)
+    settle(failed, ["x", "y", "z"], ["done_before"] * 3, first=10)
+    settle(failed, ["v", "w"], ["failed", "done_before"], first=13)
+    settle(failed, ["X", "y", "w"], ["failed", "failed", "succeeded"], first=0)
+    settle(failed, ["Z"], ["failed"], first=20)
+    assert failed.among({"v", "w", "x", "y", "z"}) == {"v", "z"}
+
+
 @pytest.mark.proof
 def test_many_are_kept_in_a_file_and_not_in_memory() -> None:
     failed = FailedCustomers()
-    failed._memory_limit = 1000
+    failed._failed._most_in_memory = 1000
     tracemalloc.start()
     try:
         for first in range(0, 50_000, 1000):
@@ -112,7 +134,7 @@ class Full:
 
 
 def test_a_full_disk_loses_nothing(monkeypatch) -> None:
-    monkeypatch.setattr(blocked, "_temporary", Full)
+    monkeypatch.setattr(customer_numbers, "_temporary", Full)
     failed = failed_of(0)
     settle(failed, ["a", "b"], ["failed", "unknown"])
     settle(failed, ["A"], ["succeeded"], first=5)
@@ -121,11 +143,20 @@ def test_a_full_disk_loses_nothing(monkeypatch) -> None:
         failed.among({"b"})
 
 
+async def test_on_a_full_disk_a_customer_stays_blocked(monkeypatch) -> None:
+    failed = await resumed(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(customer_numbers, "_temporary", Full)
+        settle(failed, ["a"], ["done_before"], first=1)
+    settle(failed, ["a"], ["failed"], first=0)
+    assert failed.among({"a"}) == {"a"}
+
+
 def test_no_temporary_file_can_be_made(monkeypatch) -> None:
     def refused() -> sqlite3.Connection:
         raise sqlite3.OperationalError("unable to open database file")
 
-    monkeypatch.setattr(blocked, "_temporary", refused)
+    monkeypatch.setattr(customer_numbers, "_temporary", refused)
     failed = failed_of(0)
     settle(failed, ["a", "b"], ["failed", "unknown"])
     settle(failed, ["A"], ["succeeded"], first=5)
@@ -241,6 +272,27 @@ async def test_customers_on_a_connection_that_is_reset_and_refused(arm, sandbox)
     assert sandbox.documents.total_delivered == 0
 
 
+async def test_what_comes_of_an_older_record_in_the_next_attempt_blocks_nothing(arm, sandbox, tmp_path) -> None:
+    def settings(**more: Any) -> Any:
+        run = {"journal": tmp_path / "journal", "run_id": "night"}
+        return quick(max_records=1, concurrency=1, deadline=0.3, poll_first=0.01, poll_max=0.05, **run, **more)
+
+    def is_accepted(progress: Any) -> None:
+        if progress.counts.get("accepted"):
+            sandbox.clear_faults()
+            sandbox._ledger().rejects.clear()
+
+    source = [{"customerNo": "1", "name": "old"}, {"customerNo": "1", "name": "new"}]
+    sandbox.reject_record("1", kind="customers")
+    sandbox.inject(Fault.status(503), path="batches/", times=None)
+    await arm.customers.create_many(source, options=settings(on_progress=is_accepted))
+    assert sandbox.customers.get("1")["name"] == "new"
+    bill = [{"documentNo": "D1", "documentType": "IN", "customerNo": "1"}]
+    report = await arm.nightly(customers=source, documents=bill, customer_options=settings(), document_options=quick())
+    assert {failure.state for failure in report.customers.failures()} == {"failed"}
+    assert report.documents.counts["succeeded"] == 1
+
+
 async def test_where_results_are_not_waited_for_accepted_is_enough(arm) -> None:
     strict, lenient = FailedCustomers(), FailedCustomers(accepted_is_enough=True)
     await run_of(arm.customers, "customers.create_batch", customers(50), strict, lenient, results="accepted")
@@ -326,7 +378,7 @@ async def test_what_was_sent_is_done_before_though_it_is_blocked_and_written_oth
 
 
 async def test_a_list_that_can_not_be_read_ends_the_run_and_nothing_is_sent(monkeypatch, arm, sandbox) -> None:
-    monkeypatch.setattr(blocked, "_temporary", Full)
+    monkeypatch.setattr(customer_numbers, "_temporary", Full)
     failed = failed_of(0)
     settle(failed, ["1"], ["failed"])
     with pytest.raises(BulkError, match="can't be read"):

@@ -12,7 +12,7 @@ from amili_arm_async.bulk.journal.replay import engine, lines
 from amili_arm_async.bulk.journal.sqlite import contents, in_order, journal, queries, replay, store
 from amili_arm_async.bulk.outcomes import NOT_ON_SERVER, SUCCESS
 from amili_arm_async.bulk.runner import BulkRunner
-from amili_arm_async.nightly import blocked, money, timeline
+from amili_arm_async.nightly import blocked, customer_numbers, money, timeline
 from amili_arm_async.nightly import run as nightly
 from amili_arm_async.resources import bulk, concurrent, customers
 from amili_arm_async.sync import delta, state
@@ -505,7 +505,7 @@ def those_who_were_not_read_do_not_count() -> Patches:
 @mutant_of("nightly")
 def who_is_in_the_file_did_not_fail() -> Patches:
     """Of very many customers that did not succeed, only those in memory block their documents."""
-    return [edited(blocked.FailedCustomers, "among", "(self._overflow.among(wanted) if self._overflow is not None else set())", "set()")]
+    return [edited(customer_numbers.CustomerNumbers, "places", "found | self._overflow.places(wanted)", "found")]
 
 
 @mutant_of("nightly")
@@ -566,7 +566,7 @@ def nothing_is_blocked() -> Patches:
 @mutant_of("nightly")
 def the_case_of_a_number_decides() -> Patches:
     """A document is blocked only where it spells the number of its customer as the customer does, in lower case."""
-    return [(blocked.FailedCustomers, "among", lambda self, names: {name for name in names if name.upper() in self._memory})]
+    return [(blocked.FailedCustomers, "among", lambda self, names: {name for name in names if name.upper() in set(self.names())})]
 
 
 @mutant_of("nightly")
@@ -599,7 +599,7 @@ def documents_come_first() -> Patches:
 @mutant_of("nightly")
 def a_success_before_a_failure_counts() -> Patches:
     """The documents of a customer are sent whose last record did not succeed, since an earlier one is settled after it."""
-    return [edited(blocked.FailedCustomers, "_remove", "if self._memory[name] < succeeded[name]:", "if True:")]
+    return [edited(customer_numbers.CustomerNumbers, "remove", "if self._memory[name] < older_than[name]:", "if True:")]
 
 
 @mutant_of("nightly")

@@ -20,7 +20,7 @@ from anyio._backends import _asyncio as anyio_backend
 from amili_arm_async import clock, connections, files, retry
 from amili_arm_async.bulk.journal.sqlite import find_run, inspect, journal, other_runs, replay, schema, store
 from amili_arm_async.errors import ArmError
-from amili_arm_async.nightly import blocked
+from amili_arm_async.nightly import customer_numbers
 from amili_arm_async.sqlite import guard, worker
 from amili_arm_async.sync import state
 
@@ -88,7 +88,7 @@ class Machine:
             # What is written and read is the same in small pages, and takes less time.
             (schema, "JOURNAL", replace(schema.JOURNAL, page=4096)),
             # So that a few customers are as a hundred thousand: some are kept in a file.
-            (blocked, "_MEMORY_LIMIT", 2),
+            (customer_numbers, "_MOST_IN_MEMORY", 2),
             # Nothing is mounted meanwhile; what the machine says of that takes long to read.
             (guard, "is_mounted", lambda _: False),
             (files, "is_mounted", lambda _: False),
