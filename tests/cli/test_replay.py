@@ -180,6 +180,65 @@ def test_a_customer_that_was_overtaken_stays(letters):
     assert letters.states == [("2", "rejected", "overtaken")]
 
 
+def name_of(letters, number):
+    return letters.served.ask(lambda sandbox: sandbox.customers.get(number))["name"]
+
+
+def test_without_a_journal_a_customer_that_was_overtaken_stays(letters):
+    letters.fail(Fault.status(400), path="customers/batches", times=2)
+    letters.one_by_one(customer(2, name="old"), customer(3), customer(2, name="new"), kind="customers")
+    assert [(line["key"], line.get("overtaken")) for line in letters.lines] == [("2", True), ("3", None)]
+    assert letters.replay() == 1
+    assert name_of(letters, "2") == "new"
+    assert letters.states == [("2", "rejected", "400")]
+    assert "a later record of this customer was taken" in letters.stderr
+
+
+@pytest.mark.parametrize("run_ids", [("monday", "tuesday"), (None, None), ("monday", None), (None, "tuesday")])
+def test_a_customer_that_a_later_run_sent_stays(letters, run_ids):
+    letters.fail(Fault.status(400), path="customers/batches")
+    letters.push(customer(1, name="old"), kind="customers", run_id=run_ids[0])
+    letters.push(customer(1, name="new"), kind="customers", run_id=run_ids[1], more=["--update"])
+    assert [line["overtaken"] for line in letters.lines] == [True]
+    assert letters.replay() == 1
+    assert letters.replay() == 1
+    assert name_of(letters, "1") == "new"
+
+
+def test_a_run_that_goes_on_has_sent_nothing_later_than_the_lines_of_another(letters):
+    letters.push(customer(2, name="old"), kind="customers", run_id="monday")
+    letters.fail(Fault.status(400), path="customers/batches")
+    letters.push(customer(2, name="new"), kind="customers", run_id="tuesday")
+    letters.push(customer(2, name="old"), customer(3), kind="customers", run_id="monday")
+    assert [line.get("overtaken") for line in letters.lines] == [None]
+    assert letters.replay() == 0
+    assert name_of(letters, "2") == "new"
+
+
+def test_an_older_line_stays_once_a_later_one_was_replayed(letters):
+    letters.fail(Fault.status(400), path="customers/batches", times=3)
+    letters.push(customer(2, name="old"), kind="customers", run_id="monday")
+    letters.push(customer(2, name="new"), kind="customers", run_id="tuesday")
+    assert letters.replay() == 1
+    assert [(line["payload"]["name"], line.get("overtaken")) for line in letters.lines] == [("old", True)]
+    assert letters.replay() == 1
+    assert name_of(letters, "2") == "new"
+
+
+def test_an_older_line_is_not_sent_where_a_later_one_has_its_result(letters):
+    letters.fail(Fault.status(400), path="customers/batches")
+    letters.push(customer(2, name="old"), kind="customers")
+    letters.served.ask(lambda sandbox: sandbox.hold_processing())
+    letters.push(customer(2, name="new"), kind="customers", more=["--deadline", 0.01])
+    letters.served.ask(lambda sandbox: sandbox.release_processing())
+    # As earlier versions wrote it.
+    letters.edit(lambda line: line.pop("overtaken", None))
+    assert [line["state"] for line in letters.lines] == ["rejected", "accepted"]
+    assert letters.replay() == 1
+    assert [(line["payload"]["name"], line["overtaken"]) for line in letters.lines] == [("old", True)]
+    assert name_of(letters, "2") == "new"
+
+
 def test_two_records_of_a_customer_are_replayed_in_the_order_of_their_source(letters):
     letters.fail(Fault.status(400), path="customers/batches", times=2)
     letters.fail(Fault.status(400), path="customers/batches", skip=1)

@@ -14,7 +14,9 @@ from ... import codec
 from ...errors import JournalError
 from ...files import AtomicFile, alone, followed
 from ..chunking import split_json_objects
+from ..fingerprints import keyed_name
 from ..outcomes import Outcome
+from .newer_records import NewerRecords
 from .run_key import RunKey
 
 __all__ = ["DeadLetter", "UnsuccessfulBatch"]
@@ -32,6 +34,7 @@ class UnsuccessfulBatch(NamedTuple):
         outcome: the outcome of all its records but the exceptions.
         exceptions: by position, the outcomes that differ.
         body: the JSON of all its records, or None if it was not kept.
+        overtaken: the positions of customers of whom the run sent a later record that was taken, where no journal is left that knows it.
     """
 
     keys: Sequence[str | None]
@@ -42,8 +45,21 @@ class UnsuccessfulBatch(NamedTuple):
     outcome: Outcome
     exceptions: Mapping[int, Outcome]
     body: bytes | None
+    overtaken: Set[int]
 
 
+class _Line(msgspec.Struct):
+    """Which record a line is about, and whether a later one of it is known to have been taken."""
+
+    operation: str
+    client_no: int
+    base_url: str
+    key: str | None = None
+    overtaken: bool = False
+
+
+_LINES: Final = msgspec.json.Decoder(_Line)
+_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
 
 
@@ -63,6 +79,7 @@ class DeadLetter:
 
     def __init__(self, path: str, key: RunKey, journal: str) -> None:
         self._path = path
+        self._key = key
         head = {
             "operation": key.operation,
             "client_no": key.client_no,
@@ -92,12 +109,19 @@ class DeadLetter:
     def _broken(self, failure: OSError) -> JournalError:
         return JournalError(f"the dead letter file {self._path} can't be written: {failure.strerror}")
 
-    def write(self, batches: Iterable[UnsuccessfulBatch], success: frozenset[str]) -> None:
-        """Replaces the lines of this run with those of its records that did not succeed.
+    def names(self) -> Iterator[str]:
+        """Gives the identities of the customers that other runs have left here; none where the run is one of documents."""
+        for line in self._others():
+            if (name := self._name_of(line)) is not None:
+                yield name
+
+    def write(self, batches: Iterable[UnsuccessfulBatch], success: frozenset[str], newer: NewerRecords) -> None:
+        """Replaces the lines of this run with those of its records that did not succeed, and marks what it overtook.
 
         Args:
             batches: the batches of the run that hold such records.
             success: the states that count as success.
+            newer: what the run has sent of those that `names` gave, and that was taken.
 
         Raises:
             JournalError: the file can't be written; it is left as it was.
@@ -105,7 +129,8 @@ class DeadLetter:
         try:
             with alone(self._path), AtomicFile(self._path) as draft:
                 for line in self._others():
-                    draft.put(line)
+                    name = self._name_of(line)
+                    draft.put(_overtaken(line) if name is not None and newer.last(name) >= 0 else line)
                 for batch in batches:
                     for line in self._lines_of(batch, success):
                         draft.put(line)
@@ -119,6 +144,16 @@ class DeadLetter:
             for line in old:
                 if not line.startswith(self._head):
                     yield line if line.endswith(b"\n") else line + b"\n"
+
+    def _name_of(self, line: bytes) -> str | None:
+        """Returns the identity of the customer of a line of another run; None where it does not matter what this run has sent."""
+        try:
+            found = _LINES.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        is_here = (found.client_no, found.base_url) == (self._key.client_no, self._key.base_url)
+        is_alike = self._key.safe and found.operation.startswith("customers.")
+        return keyed_name(found.key) if is_here and is_alike and found.key is not None and not found.overtaken else None
 
     def _lines_of(self, batch: UnsuccessfulBatch, success: frozenset[str]) -> Iterator[bytes]:
         texts = split_json_objects(batch.body) if batch.body is not None else None
@@ -138,7 +173,14 @@ class DeadLetter:
                 "batch_uuid": batch.batch_uuid,
                 "payload": msgspec.Raw(text) if text is not None and as_read is None else None,
             }
+            if position in batch.overtaken:
+                line["overtaken"] = True
             if as_read is not None:
                 # Not as `payload`: a source row is not what the API expects, and must not be sent by mistake.
                 line["as_read"] = msgspec.Raw(as_read)
             yield self._head + codec.ENCODER.encode(line)[1:].translate(_ONE_LINE) + b"\n"
+
+
+def _overtaken(line: bytes) -> bytes:
+    """Marks a line: a later record of its customer was taken."""
+    return codec.ENCODER.encode({**_FIELDS.decode(line), "overtaken": True}) + b"\n"

@@ -15,6 +15,7 @@ from ..outcomes import MAY_BE_ON_SERVER, REPEATED, Outcome
 __all__ = [
     "ENTRY_MAY_BE_ON_SERVER",
     "OTHER_CONTENT",
+    "TAKEN",
     "Decision",
     "ResumeDecisions",
     "ResumeEntry",
@@ -30,7 +31,7 @@ _ORDER: Final = ("succeeded", "open", "accepted", "unknown", "ambiguous", "rejec
 """The states of equal records, in the order in which they are claimed."""
 
 ENTRY_MAY_BE_ON_SERVER: Final = MAY_BE_ON_SERVER | {"open"}
-_TAKEN: Final = ENTRY_MAY_BE_ON_SERVER - {"unknown"}
+TAKEN: Final = ENTRY_MAY_BE_ON_SERVER - {"unknown"}
 
 
 OTHER_CONTENT: Final = Outcome(
@@ -150,10 +151,10 @@ def decide_customer(entries: list[ResumeEntry], content: int, place: int) -> Dec
     """
     free = [entry for entry in entries if entry.claimed is None]
     equal = [entry for entry in free if entry.content == content]
-    settled = [entry for entry in equal if entry.state in _TAKEN and not entry.overtaken]
+    settled = [entry for entry in equal if entry.state in TAKEN and not entry.overtaken]
     if settled:
         return Decision(send=False, taken=_claim(furthest(settled), place))
-    replaced = equal[:1] or [entry for entry in free if entry.state not in _TAKEN][:1]
+    replaced = equal[:1] or [entry for entry in free if entry.state not in TAKEN][:1]
     # What is sent again now overwrites all unclaimed records. Those come later in the source, so they must be sent again, too.
     overtakes = [entry for entry in free if entry not in replaced]
     for entry in overtakes:

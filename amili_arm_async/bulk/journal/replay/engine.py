@@ -223,6 +223,7 @@ class Replay:
             ArmError: it could not continue.
         """
         await self._ask_for_results()
+        self.table.mark_overtaken()
         await self._look_up()
         # Customers in the order of the file, created or updated: the newest of each is the last. A document needs its customer.
         for group in sorted(self._plan.groups.values(), key=lambda group: group.is_document):
@@ -314,7 +315,8 @@ class Replay:
             OSError: it can't be written; it is as it was.
         """
         change = _Change(self.table, self._plan.faults, self.named, self._max_named)
-        if self.table.count("done OR new_state IS NOT NULL OR new_attempts IS NOT NULL"):
+        self.table.mark_overtaken()
+        if self.table.count("done OR overtaken OR new_state IS NOT NULL OR new_attempts IS NOT NULL"):
             self._file.rewrite(change)
         else:
             for _, line in self._file.lines():
@@ -384,6 +386,8 @@ def _changes(line: ReplayLine) -> dict[str, Any]:
         changes |= {"state": line.new_state, "reason": line.new_reason, "message": line.new_message}
     if line.new_attempts is not None:
         changes |= {"attempts": line.new_attempts, "batch_uuid": line.new_uuid}
+    if line.overtaken:
+        changes["overtaken"] = True
     return changes
 
 

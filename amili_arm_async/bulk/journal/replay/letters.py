@@ -40,6 +40,7 @@ class Letter(msgspec.Struct):
         message: words to it.
         attempts: how often it was sent.
         batch_uuid: its batchUuid, where it was accepted.
+        overtaken: whether a later record of this customer is known to have been taken.
     """
 
     operation: str
@@ -55,6 +56,7 @@ class Letter(msgspec.Struct):
     message: str | None = None
     attempts: int = 0
     batch_uuid: str | None = None
+    overtaken: bool = False
 
     @property
     def is_document(self) -> bool:

@@ -14,21 +14,25 @@ from ...outcomes import Outcome
 from ..protocol import JournalRecord
 from .letters import DOCUMENTS, Letter, Piece
 
-__all__ = ["Action", "LineGroup", "LineTable", "ReplayLine"]
+__all__ = ["OVERTAKEN", "Action", "LineGroup", "LineTable", "ReplayLine"]
 
 Action: TypeAlias = Literal["send", "adopt", "look_up", "poll", "stay", "drop"]
 """What happens to a line. send: its record is sent with the journal of its run. adopt: the line is given to the replay's own journal before
 anything is sent, and then sent. look_up: its document is looked up by number. poll: the result of its batch is asked for. stay: nothing.
 drop: it is taken out, because the same line stands before it."""
 
+OVERTAKEN: Final = "a later record of this customer was taken: push it by itself, or delete the line"
+"""Why an older record of a customer is not sent."""
+
 _SCHEMA: Final = """
 CREATE TABLE lines (
     number INTEGER PRIMARY KEY, start INTEGER NOT NULL, size INTEGER NOT NULL, digest INTEGER NOT NULL,
     grp INTEGER NOT NULL, action TEXT NOT NULL, name TEXT, content INTEGER NOT NULL, note TEXT, reason TEXT,
     state TEXT NOT NULL, key TEXT, uuid TEXT, attempts INTEGER NOT NULL,
-    done INTEGER NOT NULL DEFAULT 0, new_state TEXT, new_reason TEXT, new_message TEXT, new_uuid TEXT, new_attempts INTEGER);
+    done INTEGER NOT NULL DEFAULT 0, overtaken INTEGER NOT NULL DEFAULT 0,
+    new_state TEXT, new_reason TEXT, new_message TEXT, new_uuid TEXT, new_attempts INTEGER);
 CREATE INDEX lines_grp ON lines (grp, action, number);
-CREATE INDEX lines_name ON lines (grp, name);
+CREATE INDEX lines_name ON lines (name, grp);
 CREATE INDEX lines_digest ON lines (digest, number);
 -- What journals say of the records with these names, in the order in which they were sent.
 CREATE TABLE entries (grp INTEGER NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL, content INTEGER NOT NULL);
@@ -86,6 +90,7 @@ class ReplayLine(NamedTuple):
         key: its key, or None.
         uuid: its batchUuid, or None.
         done: whether its record succeeded, so that the line can go.
+        overtaken: whether a later line of its customer was taken in this replay.
         new_state: its state now; None where nothing more is known.
         new_reason: why.
         new_message: words to it.
@@ -105,6 +110,7 @@ class ReplayLine(NamedTuple):
     key: str | None
     uuid: str | None
     done: int
+    overtaken: int
     new_state: str | None
     new_reason: str | None
     new_message: str | None
@@ -266,6 +272,10 @@ class LineTable:
         )
         self._sql.execute("UPDATE lines SET done = 0 WHERE number = ?", (number,))
 
+    def mark_overtaken(self) -> None:
+        """Finds the customers of whom a later line was taken, of whichever run: what is older would win over it if it were sent."""
+        self._sql.execute(_LATER_TAKEN)
+
     def mark_for_look_up(self, number: int, outcome: Outcome) -> None:
         """The result of its batch does not explain a document: it is looked up next.
 
@@ -322,7 +332,7 @@ WHERE {_SEND} AND name LIKE '#%' AND name IN (
 
 _OVERTAKEN: Final = f"""
 UPDATE lines SET action = 'stay', new_state = state, new_reason = 'overtaken',
-    new_message = 'a later record of this customer was taken: push it by itself, or delete the line'
+    new_message = '{OVERTAKEN}'
 WHERE {_SEND} AND EXISTS (
     {_ENTRY} AND entry.content IN (lines.content, -1) AND NOT entry.{_TAKEN} AND EXISTS (
         SELECT 1 FROM entries AS later
@@ -342,6 +352,14 @@ UPDATE lines SET action = 'adopt'
 WHERE {_SEND} AND name IN (SELECT name FROM lines WHERE grp = :grp AND action = 'adopt')
 """  # noqa: S608 - our own words
 """Others of such a customer: through two journals, what is older might be sent after what is newer."""
+
+_LATER_TAKEN: Final = """
+UPDATE lines SET overtaken = 1, action = 'stay'
+WHERE NOT done AND content <> 0 AND EXISTS (
+    SELECT 1 FROM lines AS later
+    WHERE later.name = lines.name AND later.number > lines.number
+        AND (later.done OR coalesce(later.new_state, later.state) = 'accepted'))
+"""
 
 _IN_TROUBLE: Final = f"UPDATE lines SET action = 'stay' WHERE {_SEND}"  # noqa: S608 - our own words
 

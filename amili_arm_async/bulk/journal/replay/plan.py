@@ -30,7 +30,7 @@ from ...outcomes import UNCERTAIN
 from ..protocol import ReplayJournals
 from ..run_key import RunKey
 from .letters import DeadLetterFile, Letter, Piece, changed, read_letter
-from .lines import Action, LineGroup, LineTable, ReplayLine
+from .lines import OVERTAKEN, Action, LineGroup, LineTable, ReplayLine
 
 __all__ = ["ReplayPlan", "run_key"]
 
@@ -167,6 +167,8 @@ class ReplayPlan:
 
         What could not be read or encoded is kept as it was read, for a person: to send that would bill something else.
         """
+        if letter.overtaken and not letter.is_document:
+            return OVERTAKEN
         remedy = _REMEDY if letter.journal is not None else _REMEDY_WITHOUT_JOURNAL
         if letter.state == "invalid" and letter.reason not in _COMPLETE:
             return f"it was refused before anything was sent, and is never sent by replay: {remedy}"

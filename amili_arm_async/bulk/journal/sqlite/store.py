@@ -17,10 +17,11 @@ from ....errors import JournalError
 from ....sqlite.guard import FileGuard
 from ....sqlite.lock import RunLock, is_locked, lock
 from ...chunking import Batch, split_json_objects
-from ...fingerprints import content_name
+from ...fingerprints import content_name, keyed_name
 from ...outcomes import Outcome, State
 from ..dead_letter import UnsuccessfulBatch
 from ..matching import ENTRY_MAY_BE_ON_SERVER, Decision, ResumeDecisions, ResumeEntry, decide_customer, decide_document, overtake_older
+from ..newer_records import NewerRecords
 from ..protocol import StaleSince
 from ..run_key import RunKey, running_error
 from .contents import Contents, decide_unsent, hide_unsent
@@ -28,6 +29,7 @@ from .find_run import find_run
 from .in_order import DoneInOrder
 from .index import Index, names_of
 from .mark import JournalMark, Mark
+from .newer_records import newer_records, place_of
 from .other_runs import OtherRuns
 from .queries import (
     NOT_AWAITED,
@@ -117,6 +119,7 @@ class RunStore:
         contents: compares documents whose text is kept.
         kept_bytes: bytes of text kept of documents that succeeded.
         only_latest: whether a customer is done only if what succeeded is the latest that the run sent for it.
+        new_since: the first attempt whose records may be newer than what other runs left in the dead letter.
     """
 
     key: RunKey
@@ -144,6 +147,7 @@ class RunStore:
     contents: Contents | None = None
     kept_bytes: int = 0
     only_latest: bool = False
+    new_since: int = 1
 
     # --- begin and end ----------------------------------------------------------------------------------------------------
 
@@ -172,7 +176,8 @@ class RunStore:
             self.mark.begin(connection, now=now, deadline=deadline)
         low, high = self.span
         self.token = secrets.token_hex(8)
-        self.previous = connection.execute("SELECT token FROM runs WHERE id = ?", (self.id,)).fetchone()[0]
+        read = "SELECT token, ended IS NOT NULL FROM runs WHERE id = ?"
+        self.previous, has_ended = connection.execute(read, (self.id,)).fetchone()
         connection.execute(
             "UPDATE runs SET attempts = attempts + 1, process = ?, token = ?, deadline = CASE WHEN deadline < ? THEN ? ELSE deadline END"
             " WHERE id = ?",
@@ -182,6 +187,8 @@ class RunStore:
             # Without a source it stays as it was: reconciling a run that was cut off does not complete it.
             connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (self.id,))
         self.attempt = connection.execute("SELECT attempts FROM runs WHERE id = ?", (self.id,)).fetchone()[0]
+        # An attempt that was cut off may not have written the dead letter.
+        self.new_since = self.attempt if has_ended or not self.has_source else 1
         connection.execute(
             "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, sent = ?, boot = ?, boot_id = ?, service = ?"
             " WHERE state = 'sending' AND id BETWEEN ? AND ?",
@@ -356,17 +363,33 @@ class RunStore:
         self._index_earlier(connection)
         return left_behind(connection, self.index) if self.index is not None else {}
 
-    def unsuccessful(self, connection: sqlite3.Connection, success: frozenset[str]) -> Iterator[UnsuccessfulBatch]:
+    def newer_records(self, connection: sqlite3.Connection, names: Iterable[str], success: frozenset[str]) -> NewerRecords:
+        """Finds what was sent after the records that have a line in the dead letter.
+
+        Args:
+            connection: of the journal.
+            names: the identities of those that other runs have left there.
+            success: the states that count as success.
+
+        Returns:
+            The last record of each that was taken.
+        """
+        # Of the run itself, the journal tells a replay, if it is kept.
+        own = success if self.key.safe and not self.path else None
+        return newer_records(connection, self.id, names, attempt=self.new_since, success=own)
+
+    def unsuccessful(self, connection: sqlite3.Connection, success: frozenset[str], newer: NewerRecords) -> Iterator[UnsuccessfulBatch]:
         """Reads the batches with records that did not succeed.
 
         Args:
             connection: of the journal.
             success: the states that count as success.
+            newer: the last records that were taken.
 
         Yields:
             The batches, in order.
         """
-        for batch in ids_in_order(connection, self.id, "state <> 'queued'"):
+        for number, batch in enumerate(ids_in_order(connection, self.id, "state <> 'queued'")):
             # A batchUuid that several batches share does not lead to the result of this one.
             read = "SELECT attempt, tries, CASE WHEN shared = 0 THEN uuid END FROM batches WHERE id = ?"
             attempt, tries, uuid = connection.execute(read, (batch,)).fetchone()
@@ -379,7 +402,9 @@ class RunStore:
                 self._index_earlier(connection)
             indexes = places_of(connection, batch, self.index, current=current)
             keys, gone, body = keys_of(connection, batch), superseded(connection, batch), body_of(connection, batch)
-            yield UnsuccessfulBatch(keys, indexes, gone, tries, uuid, outcome, exceptions, body)
+            named = enumerate(keys) if self.key.safe and not self.path else ()
+            overtaken = {at for at, key in named if key is not None and newer.last(keyed_name(key)) > place_of(number, at)}
+            yield UnsuccessfulBatch(keys, indexes, gone, tries, uuid, outcome, exceptions, body, overtaken)
 
     # --- the index --------------------------------------------------------------------------------------------------------
 
