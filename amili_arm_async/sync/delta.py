@@ -258,10 +258,11 @@ class Delta(RunObserver):
         changes = _StateChanges()
         names = names_of(outcome.keys)
         for position, (index, key, name) in enumerate(zip(outcome.indexes, outcome.keys, names, strict=True)):
-            state = outcome.exceptions.get(position, outcome.common).state
+            state, reason, _ = outcome.exceptions.get(position, outcome.common)
+            # A field that is there twice may be the number, of which only one is the key.
+            self._is_any_unnamed |= state == "invalid" and (key is None or name is None or reason == "duplicate_field")
             if key is None or name is None:
                 self.without_key += state in SUCCESS
-                self._is_any_unnamed |= state == "invalid"
                 continue
             if outcome.was_ambiguous or state in UNCERTAIN:
                 self._ambiguous.add(name)
