@@ -490,6 +490,24 @@ async def test_what_another_run_has_queued_leaves_the_batch_at_once(arm, sandbox
     assert (await the_run(journal, **RUN)).counts == {"succeeded": 1, "invalid": 4}
 
 
+async def test_what_is_written_otherwise_stays_done_where_a_look_up_is_cut_off(arm, sandbox, journal):
+    """It was compared when the batch was decided on, and is asked for once more at the end."""
+    source = invoices(4)
+    await send(arm, source[:2], journal=journal, **RUN)
+    old = copied(journal)
+    await send(arm, source, journal=journal, **RUN)
+    put_into(old, journal)
+    sandbox.inject(Fault.hang_before(), method="GET", path="documents/D", times=None)
+    again = [{**one, "ledgerNote": None} for one in source]
+    run = arm.documents.create_many(again, options=quick(journal=journal, **RUN))
+    task = asyncio.create_task(awaited(run))
+    await until(lambda: sandbox.in_flight)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert outcome_of(run.report).counts == {"done_before": 2, "unknown": 2}
+
+
 @pytest.mark.parametrize("turns", range(1, 120, 9))
 async def test_a_run_that_is_cancelled_while_it_looks_up(arm, sandbox, journal, turns):
     put_into(await first_run(arm, journal, invoices(COUNT)), journal)

@@ -243,5 +243,13 @@ def what_was_to_be_sent_again_is_in_no_row() -> Patches:
 @mutant
 def what_has_no_number_is_compared_by_its_text() -> Patches:
     """A document without a number that succeeded, and is written otherwise, is not known again where its text was not kept."""
-    _, name, decide = edited(contents, "decide_unsent", "not prints or keys[place] is None or", "not prints or")
+    _, name, decide = edited(contents, "decide_unsent", "not prints or keys[place] is None", "not prints")
+    return [(store, name, decide)]
+
+
+@needs("respelled", "dead_letter")
+@mutant
+def what_was_compared_conflicts_with_itself() -> Patches:
+    """A document that is written otherwise, and was compared before its run was cut off, has other content than itself."""
+    _, name, decide = edited(contents, "decide_unsent", "is_known or entry.claimed is not None or", "is_known or")
     return [(store, name, decide)]

@@ -413,8 +413,6 @@ class _Story(BaseStory):
             self._was_told(begun, made[-1], is_cut)
         # One that was cut may have written it all the same.
         is_plain = act.disk_fails_at is None and act.cancel_again is None and act.takes_away is None and not act.again
-        # What was compared once is not compared again, and then conflicts with itself where it is written otherwise.
-        is_plain = is_plain and not self.scenario.forgets
         is_plain = is_plain and act.leaves is None and not any(failure.reason == "journal" for failure in made[-1].failures())
         if act.dead_letter and (not is_cut or (is_plain and begun.has_letter)):
             self._is_true_dead_letter(act, made[-1], begun.source)

@@ -53,8 +53,9 @@ def decide_unsent(
             continue
         free = [entry for entry in found[name] if entry.claimed in {None, indexes[place]} and not entry.overtaken]
         there = [entry for entry in free if entry.state in ENTRY_MAY_BE_ON_SERVER]
-        # What has no number is identified by its content, however that is written.
-        same = [entry for entry in there if not prints or keys[place] is None or entry.content == prints[place]]
+        # What has no number is identified by its content, however that is written; and what was claimed was compared then.
+        is_known = not prints or keys[place] is None
+        same = [entry for entry in there if is_known or entry.claimed is not None or entry.content == prints[place]]
         if not same and prints and texts and contents is not None and contents.is_same(there, texts[place], prints[place]):
             same = [entry for entry in there if entry.content == prints[place]]
         if same:
