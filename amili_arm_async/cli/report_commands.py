@@ -144,9 +144,10 @@ class Invocation:
             yield Command("run again", again, "all that was not accepted, once its cause is fixed; what succeeded is not sent again")
         for part in parts:
             left = [reason for reason in part.reasons if reason.state != "other" and STATE_RULES[reason.state].on_server == "no"]
-            # What was never read as a record has no payload, and what another customer holds back waits for that.
+            # What was never read as a record has no payload. What is blocked is sent by the night that is run again, if it can be.
             looks_up = self.journal is None and any(map(_is_open, part.reasons))
-            can_be_replayed = looks_up or any(reason.state != "invalid" for reason in left)
+            stays = {"invalid", "blocked"} if self.journal is not None else {"invalid"}
+            can_be_replayed = looks_up or any(reason.state not in stays for reason in left)
             if can_be_replayed and (replay := self._replay(part.name)) is not None:
                 yield Command("replay", replay, f"{part.name} that the dead letter holds, once their payloads are corrected")
 

@@ -198,6 +198,32 @@ def test_blocked_documents_are_in_the_dead_letter_with_all_that_was_to_be_sent(n
     assert letter.read_text() == ""
 
 
+def test_a_replay_leaves_blocked_documents_to_the_night(night, tmp_path, call, served) -> None:
+    served.ask(lambda sandbox: sandbox.reject_record("2", kind="customers"))
+    one, two = tmp_path / "customers.failed.jsonl", tmp_path / "documents.failed.jsonl"
+    kept = ["--journal", tmp_path / "journal.sqlite", "--run-id", "monday", "--dead-letter-customers", one, "--dead-letter-documents", two]
+    morning = night(customers(1, 2), invoices(1, 2), *kept)
+    assert {command.does for command in morning.report.commands} == {"run again", "replay"}
+    assert not [command for command in morning.report.commands if "documents.failed" in command.command and command.does == "replay"]
+    assert call("replay", one, env=served.env).exit_code == 1
+    replayed = call("replay", two, env=served.env)
+    assert replayed.exit_code == 1
+    assert "run the night again" in replayed.stderr
+    assert served.ask(lambda sandbox: sandbox.documents.taken("D2")) == 0
+    served.ask(lambda sandbox: sandbox._ledger().rejects.clear())
+    assert night(customers(1, 2), invoices(1, 2), *kept).states("documents") == {"succeeded": 1, "done_before": 1}
+
+
+def test_without_a_journal_blocked_documents_are_replayed(night, tmp_path, call, served) -> None:
+    served.ask(lambda sandbox: sandbox.reject_record("2", kind="customers"))
+    one, two = tmp_path / "customers.failed.jsonl", tmp_path / "documents.failed.jsonl"
+    night(customers(1, 2), invoices(1, 2), "--no-journal", "--dead-letter-customers", one, "--dead-letter-documents", two)
+    served.ask(lambda sandbox: sandbox._ledger().rejects.clear())
+    assert call("replay", one, env=served.env).exit_code == 0
+    assert call("replay", two, env=served.env).exit_code == 0
+    assert served.ask(lambda sandbox: sandbox.documents.taken("D2")) == 1
+
+
 def test_a_document_that_was_sent_is_not_called_blocked_when_its_customer_fails_later(night, tmp_path, served) -> None:
     kept = ["--journal", tmp_path / "journal.sqlite", "--run-id", "monday", "--state", tmp_path / "state.sqlite"]
     letter = ["--dead-letter-documents", tmp_path / "documents.dead"]

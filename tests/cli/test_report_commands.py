@@ -73,6 +73,11 @@ def test_without_a_journal_no_command_sends_documents_twice() -> None:
     assert {one.does for one in schema.commands} == {"replay"}
 
 
+@pytest.mark.parametrize(("journal", "does"), [("night.sqlite", {"run again"}), (None, {"replay"})])
+def test_blocked_documents_are_replayed_only_where_the_night_can_not_be_run_again(journal, does) -> None:
+    assert {one.does for one in of(("blocked", "customer_failed"), journal=journal).commands} == does
+
+
 def test_options_are_given_as_on_the_command_line_without_secrets(monkeypatch) -> None:
     monkeypatch.chdir(Path(__file__).parent)
     night = get_command(app).commands["nightly"]

@@ -139,7 +139,7 @@ class NightlyStory(Story):
         if begun.is_cut or self._act.beside or begun.act.dry:
             # Of two at once, the other one may have sent more.
             return
-        # Those that were blocked are written down, so that a replay sends them.
+        # Those that were blocked are written down, so that the dead letter has them.
         for run in read_runs(self.folder / "journal"):
             if run.counts.get("blocked", 0) != found.counts["blocked"]:
                 self.violate("journal", f"{run.counts} in the journal, and {found.summary()}")

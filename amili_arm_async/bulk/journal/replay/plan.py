@@ -45,6 +45,7 @@ _COMPLETE: Final = frozenset({"too_large", "no_document_no"})
 
 _REMEDY: Final = "fix the source and run it again with the same run_id"
 _REMEDY_WITHOUT_JOURNAL: Final = "fix the source and send the record from there"
+_BLOCKED: Final = "its customer did not succeed: run the night again with the same run_id, and the document follows"
 _JOURNAL_GONE: Final = "nothing tells what was sent since. Put it back, or run the source again with the same run_id and journal"
 
 
@@ -169,6 +170,9 @@ class ReplayPlan:
         """
         if letter.overtaken and not letter.is_document:
             return OVERTAKEN
+        if letter.state == "blocked" and letter.journal not in {None, self._own_journal}:
+            # Without a journal there is no run that can be repeated.
+            return _BLOCKED
         remedy = _REMEDY if letter.journal is not None else _REMEDY_WITHOUT_JOURNAL
         if letter.state == "invalid" and letter.reason not in _COMPLETE:
             return f"it was refused before anything was sent, and is never sent by replay: {remedy}"
