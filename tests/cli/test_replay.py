@@ -385,6 +385,28 @@ def test_a_line_that_a_later_push_has_sent_is_not_sent_again(letters):
     assert letters.taken(document(), "1") == [1, 1]
 
 
+@pytest.mark.parametrize("run_id", ["one", None])
+def test_a_line_without_a_journal_that_another_push_has_sent_is_not_sent_again(letters, run_id):
+    letters.fail(Fault.status(400))
+    letters.push(document(7), document())
+    letters.push(document("7"), document(8), run_id=run_id)
+    assert [(line["key"], line.get("overtaken")) for line in letters.lines] == [("7", True), (None, None)]
+    assert letters.replay() == 1
+    assert letters.taken("7", document()) == [1, 1]
+    assert letters.states == [("7", "rejected", "400")]
+    assert "another run has sent, or may have sent, a document with this number" in letters.stderr
+
+
+def test_a_line_without_a_journal_that_another_push_may_have_sent_is_not_sent_again(letters):
+    letters.fail(Fault.status(400))
+    letters.push(document(7))
+    letters.fail(Fault.reset_after())
+    letters.push(document(7))
+    assert [(line["state"], line.get("overtaken")) for line in letters.lines] == [("rejected", True), ("unknown", None)]
+    letters.replay()
+    assert letters.taken("7") == [1]
+
+
 def test_one_that_had_to_have_a_number(letters):
     letters.push(document(), run_id="one", more=["--require-document-no"])
     assert letters.replay() == 1

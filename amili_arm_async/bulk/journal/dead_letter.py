@@ -49,11 +49,12 @@ class UnsuccessfulBatch(NamedTuple):
 
 
 class _Line(msgspec.Struct):
-    """Which record a line is about, and whether a later one of it is known to have been taken."""
+    """Which record a line is about, and whether the line is marked."""
 
     operation: str
     client_no: int
     base_url: str
+    journal: str | None = None
     key: str | None = None
     overtaken: bool = False
 
@@ -110,7 +111,7 @@ class DeadLetter:
         return JournalError(f"the dead letter file {self._path} can't be written: {failure.strerror}")
 
     def names(self) -> Iterator[str]:
-        """Gives the identities of the customers that other runs have left here; none where the run is one of documents."""
+        """Gives the identities of the records that other runs have left here and that this run may have sent since."""
         for line in self._others():
             if (name := self._name_of(line)) is not None:
                 yield name
@@ -146,13 +147,17 @@ class DeadLetter:
                     yield line if line.endswith(b"\n") else line + b"\n"
 
     def _name_of(self, line: bytes) -> str | None:
-        """Returns the identity of the customer of a line of another run; None where it does not matter what this run has sent."""
+        """Returns the identity of the record of a line of another run; None where it does not matter what this run has sent.
+
+        A document whose run has a journal goes through that, which knows what was sent.
+        """
         try:
             found = _LINES.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         is_here = (found.client_no, found.base_url) == (self._key.client_no, self._key.base_url)
-        is_alike = self._key.safe and found.operation.startswith("customers.")
+        is_document = not found.operation.startswith("customers.")
+        is_alike = is_document is not self._key.safe and not (is_document and found.journal is not None)
         return keyed_name(found.key) if is_here and is_alike and found.key is not None and not found.overtaken else None
 
     def _lines_of(self, batch: UnsuccessfulBatch, success: frozenset[str]) -> Iterator[bytes]:
@@ -182,5 +187,5 @@ class DeadLetter:
 
 
 def _overtaken(line: bytes) -> bytes:
-    """Marks a line: a later record of its customer was taken."""
+    """Marks a line: a later record of its customer was taken, or a document with its number was sent."""
     return codec.ENCODER.encode({**_FIELDS.decode(line), "overtaken": True}) + b"\n"

@@ -40,7 +40,8 @@ class Letter(msgspec.Struct):
         message: words to it.
         attempts: how often it was sent.
         batch_uuid: its batchUuid, where it was accepted.
-        overtaken: whether a later record of this customer is known to have been taken.
+        overtaken: whether a later record of this customer is known to have been taken; of a document without a journal, whether another run
+            has sent one with its number, or may have.
     """
 
     operation: str

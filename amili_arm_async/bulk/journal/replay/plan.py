@@ -46,6 +46,7 @@ _COMPLETE: Final = frozenset({"too_large", "no_document_no"})
 _REMEDY: Final = "fix the source and run it again with the same run_id"
 _REMEDY_WITHOUT_JOURNAL: Final = "fix the source and send the record from there"
 _BLOCKED: Final = "its customer did not succeed: run the night again with the same run_id, and the document follows"
+_SENT_ELSEWHERE: Final = "another run has sent, or may have sent, a document with this number: delete the line"
 _JOURNAL_GONE: Final = "nothing tells what was sent since. Put it back, or run the source again with the same run_id and journal"
 
 
@@ -168,8 +169,8 @@ class ReplayPlan:
 
         What could not be read or encoded is kept as it was read, for a person: to send that would bill something else.
         """
-        if letter.overtaken and not letter.is_document:
-            return OVERTAKEN
+        if letter.overtaken:
+            return _SENT_ELSEWHERE if letter.is_document else OVERTAKEN
         if letter.state == "blocked" and letter.journal not in {None, self._own_journal}:
             # Without a journal there is no run that can be repeated.
             return _BLOCKED

@@ -376,7 +376,9 @@ class RunStore:
         """
         # Of the run itself, the journal tells a replay, if it is kept.
         own = success if self.key.safe and not self.path else None
-        return newer_records(connection, self.id, names, attempt=self.new_since, success=own)
+        # Documents have no order: whichever attempt sent one, it must not be sent again.
+        since = self.new_since if self.key.safe else 1
+        return newer_records(connection, self.id, names, is_safe=self.key.safe, attempt=since, success=own)
 
     def unsuccessful(self, connection: sqlite3.Connection, success: frozenset[str], newer: NewerRecords) -> Iterator[UnsuccessfulBatch]:
         """Reads the batches with records that did not succeed.
