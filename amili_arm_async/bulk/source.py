@@ -17,7 +17,7 @@ from ..errors import ConfigurationError, SourceError
 from ..models.base import Model
 from .blocks import BlockSource, RecordBlock
 
-__all__ = ["STRETCH", "Collected", "FreshRecords", "Intake", "Source"]
+__all__ = ["STRETCH", "Collected", "FreshRecords", "Intake", "SomeRecords", "Source"]
 
 STRETCH: Final = 0.03
 """Seconds of reading after which the event loop gets a turn."""
@@ -34,6 +34,10 @@ class FreshRecords:
     """
 
     ends = False
+
+
+class SomeRecords:
+    """A source of some records of an earlier attempt of the run: what the journal says of others, which are not sent again, stays."""
 
 
 class Intake(Protocol):
@@ -99,6 +103,7 @@ class Source:
         is_fresh: whether only this library refers to its records.
         is_async: whether reading may wait.
         gives_blocks: whether records come in blocks.
+        is_part: whether it has only some records of an earlier attempt.
         hurried: set by a reader that waits: reading returns after the next record or block.
     """
 
@@ -106,6 +111,7 @@ class Source:
         if isinstance(records, (str, bytes, bytearray, Mapping, Model)) or hasattr(type(records), "model_dump"):
             raise ConfigurationError(f"a {type(records).__name__} is one record, or none: give an iterable of records")
         self.is_fresh = isinstance(records, FreshRecords)
+        self.is_part = isinstance(records, SomeRecords)
         self.gives_blocks = self.is_fresh and hasattr(records, "blocks")
         if not self.gives_blocks and not isinstance(records, (Iterable, AsyncIterable)):
             raise ConfigurationError(f"records must be an iterable or an async iterable, not {type(records).__name__}")

@@ -152,7 +152,7 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
             expectation=expectation or expectation_of(at_least, has_state=False),
             dry_run=options.dry_run,
         )
-        journal = self._journal(name, options, part=part)
+        journal = self._journal(name, options, part=part, reads_all=not source.is_part)
         return self._run(name, source, options, journal, report, user_id=user_id, timeout=timeout, retry=retry)
 
     def check(
@@ -352,10 +352,12 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
                 "and never sends a document twice; another one is a new run"
             )
 
-    def _journal(self, name: str, options: BulkOptions, *, reads_source: bool = True, part: PartOfRun | None = None) -> RunJournal | None:
+    def _journal(
+        self, name: str, options: BulkOptions, *, reads_source: bool = True, reads_all: bool = True, part: PartOfRun | None = None
+    ) -> RunJournal | None:
         """The journal of a run: in its file or database, or a temporary one where only a dead letter has to be written."""
         run = self.run_key(name, options.run_id if options.run_id is not None else new_run_id())
-        return run_journal(run, options, self.context.transport.service_clock, reads_source=reads_source, part=part)
+        return run_journal(run, options, self.context.transport.service_clock, reads_source=reads_source, reads_all=reads_all, part=part)
 
     def run_key(self, name: str, run_id: str) -> RunKey:
         """Returns what identifies a run in a journal.

@@ -214,6 +214,18 @@ def test_a_replay_leaves_blocked_documents_to_the_night(night, tmp_path, call, s
     assert night(customers(1, 2), invoices(1, 2), *kept).states("documents") == {"succeeded": 1, "done_before": 1}
 
 
+def test_after_a_replay_the_journal_still_has_what_was_blocked(night, tmp_path, call, served) -> None:
+    served.ask(lambda sandbox: [sandbox.reject_record("2", kind="customers"), sandbox.reject_record("D1")])
+    letter = tmp_path / "documents.failed.jsonl"
+    kept = ["--journal", tmp_path / "journal.sqlite", "--run-id", "monday", "--dead-letter-documents", letter]
+    night(customers(1, 2), invoices(1, 2), *kept)
+    served.ask(lambda sandbox: sandbox._ledger().rejects.clear())
+    assert call("replay", letter, env=served.env).exit_code == 1
+    status = json.loads(call("status", tmp_path / "journal.sqlite", "--json", env=served.env).stdout)
+    (documents,) = (run["counts"] for run in status["runs"] if run["operation"].startswith("documents"))
+    assert {state: number for state, number in documents.items() if number} == {"succeeded": 1, "blocked": 1}
+
+
 def test_without_a_journal_blocked_documents_are_replayed(night, tmp_path, call, served) -> None:
     served.ask(lambda sandbox: sandbox.reject_record("2", kind="customers"))
     one, two = tmp_path / "customers.failed.jsonl", tmp_path / "documents.failed.jsonl"

@@ -124,3 +124,15 @@ def test_results_of_unnumbered_documents_do_not_go_by_the_order_of_the_lines(let
     kept = {line["payload"]["currency"] for line in letters.lines}
     assert "NOK" in kept, "the one that failed is still there"
     assert {line["state"] for line in letters.lines} == {"accepted"}
+
+
+def test_the_journal_still_has_what_a_replay_does_not_send(letters, call):
+    letters.fail(Fault.status(400))
+    letters.push(document(1), document(2, currencyAmounts={"inclVat": "NaNaN"}), run_id="one")
+    assert letters.replay() == 1
+    assert letters.states == [("2", "invalid", "wrong_type")]
+    status = json.loads(call("status", letters.journal, "--json", env=letters.served.env).stdout)
+    assert {state: number for state, number in status["runs"][0]["counts"].items() if number} == {"succeeded": 1, "invalid": 1}
+    assert call("prune", letters.journal, "--older-than-days", 0, env=letters.served.env).exit_code == 0
+    assert letters.push(document(1), document(2), run_id="one").exit_code == 0
+    assert letters.taken("1", "2") == [1, 1]

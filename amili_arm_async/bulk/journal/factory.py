@@ -29,7 +29,13 @@ def new_run_id() -> str:
 
 
 def run_journal(
-    key: RunKey, options: BulkOptions, service: ServiceClock, *, reads_source: bool = True, part: PartOfRun | None = None
+    key: RunKey,
+    options: BulkOptions,
+    service: ServiceClock,
+    *,
+    reads_source: bool = True,
+    reads_all: bool = True,
+    part: PartOfRun | None = None,
 ) -> RunJournal | None:
     """Makes the journal of a run; nothing is opened before its `begin`.
 
@@ -38,6 +44,7 @@ def run_journal(
         options: the options of the run. With a `dead_letter` and no `journal`, the journal is a temporary file.
         service: the clock of the service.
         reads_source: False for a reconcile, which has no source.
+        reads_all: False for a replay, whose source has only some records of an earlier attempt.
         part: the part of a shared run that the run is; None: it is a whole run.
 
     Returns:
@@ -58,12 +65,12 @@ def run_journal(
             return PostgresDryRunJournal(url, key, options, service)
         from .postgres.journal import PostgresRunJournal  # noqa: PLC0415
 
-        return PostgresRunJournal(url, key, options, service, reads_source=reads_source, part=part)
+        return PostgresRunJournal(url, key, options, service, reads_source=reads_source, reads_all=reads_all, part=part)
     try:
         from .sqlite.journal import SqliteRunJournal  # noqa: PLC0415
     except ImportError as exc:  # pragma: no cover - Windows has no fcntl
         raise ConfigurationError(f"a journal or dead letter can't be kept on this system: {exc}") from exc
-    return SqliteRunJournal(key, options, service, reads_source=reads_source)
+    return SqliteRunJournal(key, options, service, reads_source=reads_source, reads_all=reads_all)
 
 
 def replay_journals() -> ReplayJournals:

@@ -47,6 +47,7 @@ class PostgresRunJournal(SqliteRunJournal):
         options: of the run.
         service: the clock of the service.
         reads_source: False if there is no source.
+        reads_all: False if the source has only some records of an earlier attempt.
         part: the part of a shared run that the run is; None: it is a whole run.
     """
 
@@ -60,12 +61,13 @@ class PostgresRunJournal(SqliteRunJournal):
         service: ServiceClock,
         *,
         reads_source: bool = True,
+        reads_all: bool = True,
         part: PartOfRun | None = None,
     ) -> None:
         self._url = url
         self._part = part
         self._patience = Patience(options.patience)
-        super().__init__(key, options, service, reads_source=reads_source)
+        super().__init__(key, options, service, reads_source=reads_source, reads_all=reads_all)
         assert isinstance(self._store, PostgresRunStore)
         self._store.part = part
 

@@ -22,6 +22,7 @@ from ...outcomes import SUCCESS, BatchOutcome, Outcome, can_be_looked_up
 from ...report import BulkReport
 from ...results import BatchRules
 from ...run import BulkRun
+from ...source import SomeRecords
 from ..factory import replay_journals
 from .letters import DeadLetterFile, changed, read_letter
 from .lines import LineGroup, LineTable, ReplayLine
@@ -391,7 +392,7 @@ def _changes(line: ReplayLine) -> dict[str, Any]:
     return changes
 
 
-class _Payloads:
+class _Payloads(SomeRecords):
     """The records of a run's lines, in their order, for `create_many`.
 
     Attributes:

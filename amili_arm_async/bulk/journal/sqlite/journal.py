@@ -51,6 +51,7 @@ class SqliteRunJournal:
         options: of the run.
         service: the clock of the service.
         reads_source: False if there is no source: then the records whose outcome is open take its place.
+        reads_all: False if the source has only some records of an earlier attempt.
 
     Attributes:
         defers: whether outcomes that can be looked up are deferred until the look-ups at the end of the run.
@@ -60,7 +61,9 @@ class SqliteRunJournal:
         batches_ahead: how many batches more than may be in flight are prepared and recorded meanwhile.
     """
 
-    def __init__(self, key: RunKey, options: BulkOptions, service: ServiceClock, *, reads_source: bool = True) -> None:
+    def __init__(
+        self, key: RunKey, options: BulkOptions, service: ServiceClock, *, reads_source: bool = True, reads_all: bool = True
+    ) -> None:
         self.defers = bool(options.reconcile)
         self.keeps_payloads = options.dead_letter is not None
         self.batches_ahead = 4
@@ -72,6 +75,7 @@ class SqliteRunJournal:
         self._service = service
         self._key = key
         self._reads_source = reads_source
+        self._reads_all = reads_all
         self._accepted_is_enough = options.results == "accepted"
         self._use_store(self._path)
         self._run: OpenedRun | None = None
@@ -113,6 +117,7 @@ class SqliteRunJournal:
             original=original,
             resend_known=self._options.resend_known,
             has_source=self._reads_source,
+            reads_all=self._reads_all,
         )
         self._index_wanted = self._store.index_wanted
 

@@ -100,6 +100,7 @@ class RunStore:
         original: path of the journal that it is a copy of, in a dry run; None: it is no copy.
         resend_known: whether to send documents whose number another run of the journal has sent.
         has_source: whether this attempt reads a source; else its records have no place in one.
+        reads_all: whether that has all records of the run; else, as in a replay, what it does not have stays as it is.
         index_wanted: set when an index of what other runs have sent is worth its cost; see `make_index`.
         id: of the run.
         attempt: the number of this attempt.
@@ -128,6 +129,7 @@ class RunStore:
     original: str | None = None
     resend_known: bool = False
     has_source: bool = True
+    reads_all: bool = True
     index_wanted: Event = field(default_factory=Event)
     id: int = 0
     attempt: int = 0
@@ -296,9 +298,11 @@ class RunStore:
         return found
 
     def _forget_unsent(self, connection: sqlite3.Connection) -> None:
-        """Deletes what was never sent: it will be read from the source again."""
+        """Deletes what was never sent: it will be read from the source again, in a replay only if it may be sent."""
         low, high = self.span
         unsent = "SELECT id FROM batches WHERE id BETWEEN ? AND ? AND tries = 0 AND sent IS NULL AND state = 'settled'"
+        if not self.reads_all:
+            unsent += " AND final <> 'blocked' AND (final <> 'invalid' OR reason IN ('too_large', 'no_document_no'))"
         for table in ("records", "bodies", "superseded", "overtaken"):
             connection.execute(f"DELETE FROM {table} WHERE batch IN ({unsent})", (low, high))  # noqa: S608 - our own words
         connection.execute(f"DELETE FROM batches WHERE id IN ({unsent})", (low, high))  # noqa: S608 - our own words
