@@ -92,14 +92,15 @@ class Sync(Struct, frozen=True):
         changed: records whose content is not what was sent last.
         unchanged: records equal to what was last sent with success; not sent.
         failed: new or changed records that did not succeed.
-        gone: records that were sent once and are no longer in the source; they are never deleted automatically.
+        gone: records that were sent once and are no longer in the source; they are never deleted automatically. None: not known, since the
+            source was not read to its end, or a record in it has no number that can be read.
     """
 
     new: Count
     changed: Count
     unchanged: Count
     failed: Count
-    gone: Count
+    gone: Count | None
 
 
 class Amount(Struct, frozen=True):
@@ -437,7 +438,7 @@ def _expectation(expectation: BulkExpectation) -> Expectation:
 
 def _sync(sync: SyncReport) -> Sync:
     # Whether a record without a number was sent before is not known: it counts as new.
-    return Sync(sync.new + sync.without_key, sync.changed, sync.unchanged, sync.failed, sync.gone or 0)
+    return Sync(sync.new + sync.without_key, sync.changed, sync.unchanged, sync.failed, sync.gone)
 
 
 def money_of(totals: MoneyTotals) -> Money:

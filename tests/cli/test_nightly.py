@@ -161,6 +161,15 @@ def test_the_same_command_goes_on_and_only_what_changed_is_sent(night, tmp_path,
     assert morning.states("documents") == {"done_before": 2}
     assert morning.report.parts[1].money.currencies[0].states["done_before"].total == "3.20"
     assert served.ask(lambda sandbox: (sandbox.customers.total_taken, sandbox.documents.total_taken)) == (4, 2)
+
+
+def test_who_is_gone_is_not_known_where_a_record_has_no_number(night, tmp_path) -> None:
+    kept = ["--state", tmp_path / "state.sqlite", "--journal", tmp_path / "journal.sqlite", "--run-id", "monday"]
+    night(customers(1, 2, 3), None, *kept)
+    assert night(customers(1, 2) + '{"customerNo"\n', None, *kept).report.parts[0].sync.gone is None
+    assert "no longer in the source" not in (tmp_path / "report.html").read_text()
+    assert night(customers(1, 2), None, *kept).report.parts[0].sync.gone == 1
+    assert "no longer in the source" in (tmp_path / "report.html").read_text()
     assert night(customers(1, 2, 3), None, *kept[:2], "--full").states("customers") == {"succeeded": 3}
 
 

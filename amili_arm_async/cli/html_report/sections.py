@@ -122,6 +122,7 @@ def _sync(name: str, sync: Sync, scope: Scope) -> Markup:
     items = [
         element("div", element("dt", word), element("dd", element("b", number(count)), element("span", what, class_="quiet")))
         for word, count, what in figures
+        if count is not None
     ]
     return join(scope.heading("Compared with the last sync", name=f"{name}-sync", below=1), element("dl", *items, class_="figures"))
 
