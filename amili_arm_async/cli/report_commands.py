@@ -146,8 +146,9 @@ class Invocation:
             left = [reason for reason in part.reasons if reason.state != "other" and STATE_RULES[reason.state].on_server == "no"]
             # What was never read as a record has no payload. What is blocked is sent by the night that is run again, if it can be.
             looks_up = self.journal is None and any(map(_is_open, part.reasons))
-            stays = {"invalid", "blocked"} if self.journal is not None else {"invalid"}
-            can_be_replayed = looks_up or any(reason.state not in stays for reason in left)
+            can_be_replayed = looks_up or any(
+                reason.state != "invalid" and (self.journal is None or reason.state != "blocked") for reason in left
+            )
             if can_be_replayed and (replay := self._replay(part.name)) is not None:
                 yield Command("replay", replay, f"{part.name} that the dead letter holds, once their payloads are corrected")
 

@@ -55,6 +55,7 @@ CREATE TABLE runs (
     process BIGINT NOT NULL,
     token TEXT,
     pruned DOUBLE PRECISION,
+    written INTEGER NOT NULL DEFAULT 0,
     server TEXT,
     UNIQUE (run_id, operation, client_no)
 );

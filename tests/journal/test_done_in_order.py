@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from amili_arm_async.bulk.chunking import Batch
 from amili_arm_async.bulk.fingerprints import fingerprints_of_sorted
 from amili_arm_async.bulk.journal.matching import ResumeDecisions
+from amili_arm_async.bulk.journal.newer_records import NewerRecords
 from amili_arm_async.bulk.journal.run_key import RunKey
 from amili_arm_async.bulk.journal.sqlite.schema import open_journal
 from amili_arm_async.bulk.journal.sqlite.store import RunStore
@@ -103,7 +104,7 @@ def test_what_is_decided_is_what_the_index_says(count, states, size, again, gap,
     assert quickly.store.left_behind(quickly.connection) == carefully.store.left_behind(carefully.connection)
     states_of: list[Any] = []
     for night in (quickly, carefully):
-        found = night.store.unsuccessful(night.connection, frozenset({"succeeded"}))
+        found = night.store.unsuccessful(night.connection, frozenset({"succeeded"}), NewerRecords(()))
         states_of.append([(one.keys, dict(one.indexes), one.outcome) for one in found])
         night.connection.close()
     assert states_of[0] == states_of[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +14,7 @@ import msgspec
 from ... import codec
 from ...errors import JournalError
 from ...files import AtomicFile, alone, followed
-from ..chunking import split_json_objects
+from ..chunking import as_key, split_json_objects
 from ..fingerprints import keyed_name
 from ..outcomes import Outcome
 from .newer_records import NewerRecords
@@ -56,9 +57,18 @@ class _Line(msgspec.Struct):
     base_url: str
     journal: str | None = None
     key: str | None = None
+    payload: msgspec.Raw = msgspec.Raw(b"null")
     overtaken: bool = False
 
 
+class _Head(msgspec.Struct, rename="camel"):
+    """The number in a payload, which somebody may have corrected."""
+
+    document_no: Any = None
+    customer_no: Any = None
+
+
+_HEADS: Final = msgspec.json.Decoder(_Head, float_hook=Decimal)
 _LINES: Final = msgspec.json.Decoder(_Line)
 _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
@@ -81,6 +91,7 @@ class DeadLetter:
     def __init__(self, path: str, key: RunKey, journal: str) -> None:
         self._path = path
         self._key = key
+        self._journal = journal or None
         head = {
             "operation": key.operation,
             "client_no": key.client_no,
@@ -111,10 +122,17 @@ class DeadLetter:
         return JournalError(f"the dead letter file {self._path} can't be written: {failure.strerror}")
 
     def names(self) -> Iterator[str]:
-        """Gives the identities of the records that other runs have left here and that this run may have sent since."""
-        for line in self._others():
-            if (name := self._name_of(line)) is not None:
-                yield name
+        """Gives the identities of the records that other runs have left here and that this run may have sent since.
+
+        Raises:
+            JournalError: the file can't be read.
+        """
+        try:
+            for line in self._others():
+                if (name := self._name_of(line)) is not None:
+                    yield name
+        except OSError as exc:
+            raise self._broken(exc) from exc
 
     def write(self, batches: Iterable[UnsuccessfulBatch], success: frozenset[str], newer: NewerRecords) -> None:
         """Replaces the lines of this run with those of its records that did not succeed, and marks what it overtook.
@@ -149,16 +167,24 @@ class DeadLetter:
     def _name_of(self, line: bytes) -> str | None:
         """Returns the identity of the record of a line of another run; None where it does not matter what this run has sent.
 
-        A document whose run has a journal goes through that, which knows what was sent.
+        A document whose run has the journal of this one goes through that, which knows what was sent.
         """
         try:
+            # msgspec does not check texts that it does not have to build.
+            line.decode()
             found = _LINES.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         is_here = (found.client_no, found.base_url) == (self._key.client_no, self._key.base_url)
         is_document = not found.operation.startswith("customers.")
-        is_alike = is_document is not self._key.safe and not (is_document and found.journal is not None)
-        return keyed_name(found.key) if is_here and is_alike and found.key is not None and not found.overtaken else None
+        is_known = is_document and found.journal is not None and found.journal == self._journal
+        if not is_here or is_document is self._key.safe or is_known or found.overtaken:
+            return None
+        key = found.key
+        with contextlib.suppress(msgspec.MsgspecError, ValueError, RecursionError):
+            head = _HEADS.decode(found.payload)
+            key = as_key(head.document_no if is_document else head.customer_no)
+        return keyed_name(key) if key is not None else None
 
     def _lines_of(self, batch: UnsuccessfulBatch, success: frozenset[str]) -> Iterator[bytes]:
         texts = split_json_objects(batch.body) if batch.body is not None else None

@@ -23,8 +23,12 @@ class NewerRecords:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._sql = temporary_database(_SCHEMA)
-        self._sql.execute("BEGIN")
-        self._sql.executemany("INSERT OR IGNORE INTO letters VALUES (?, -1)", ((name,) for name in names))
+        try:
+            self._sql.execute("BEGIN")
+            self._sql.executemany("INSERT OR IGNORE INTO letters VALUES (?, -1)", ((name,) for name in names))
+        except BaseException:
+            self._sql.close()
+            raise
 
     def __bool__(self) -> bool:
         return self._sql.execute("SELECT 1 FROM letters LIMIT 1").fetchone() is not None

@@ -109,7 +109,7 @@ class _DatabaseSnapshot(Snapshot):
     def _copy(self, source: Any, target: sqlite3.Connection, key: RunKey) -> None:
         refuse_shared(source, key)
         find_run(source, self._original, key)
-        columns = "id, run_id, operation, client_no, base_url, attempts, deadline, started, ended, process, token, pruned"
+        columns = "id, run_id, operation, client_no, base_url, attempts, deadline, started, ended, process, token, pruned, written"
         query = f"SELECT {columns} FROM runs WHERE operation = ? AND client_no = ?"  # noqa: S608 - our own words
         rows = source.execute(query, (key.operation, key.client_no)).fetchall()
         target.execute("BEGIN")

@@ -273,8 +273,15 @@ class LineTable:
         self._sql.execute("UPDATE lines SET done = 0 WHERE number = ?", (number,))
 
     def mark_overtaken(self) -> None:
-        """Finds the customers of whom a later line was taken, of whichever run: what is older would win over it if it were sent."""
+        """Finds customers of whom a later line was taken, of whichever run: what is older would win over it. And documents whose number
+        another line has that was taken."""
+        self._sql.execute(_LATER_ACCEPTED)
         self._sql.execute(_LATER_TAKEN)
+        self._sql.execute(_NUMBER_TAKEN)
+
+    def keep_one_of_a_number(self) -> None:
+        """Leaves documents whose number a later line of another run has: the journals of two runs may not know of each other."""
+        self._sql.execute(_SAME_NUMBER, (_ANOTHER_LINE,))
 
     def mark_for_look_up(self, number: int, outcome: Outcome) -> None:
         """The result of its batch does not explain a document: it is looked up next.
@@ -357,8 +364,33 @@ _LATER_TAKEN: Final = """
 UPDATE lines SET overtaken = 1, action = 'stay'
 WHERE NOT done AND content <> 0 AND EXISTS (
     SELECT 1 FROM lines AS later
-    WHERE later.name = lines.name AND later.number > lines.number
-        AND (later.done OR coalesce(later.new_state, later.state) = 'accepted'))
+    WHERE later.name = lines.name AND later.number > lines.number AND (later.done OR EXISTS (
+        SELECT 1 FROM entries WHERE entries.grp = later.grp AND entries.name = later.name
+            AND entries.content = later.content AND entries.state = 'succeeded')))
+"""
+"""Also where only the journal of the later line says so: an earlier replay was killed, or its run went on without the file."""
+
+_LATER_ACCEPTED: Final = """
+UPDATE lines SET action = 'stay'
+WHERE NOT done AND content <> 0 AND EXISTS (
+    SELECT 1 FROM lines AS later
+    WHERE later.name = lines.name AND later.number > lines.number AND coalesce(later.new_state, later.state) = 'accepted')
+"""
+"""It may fail yet, so the line is not marked."""
+
+_NUMBER_TAKEN: Final = """
+UPDATE lines SET overtaken = 1, action = 'stay'
+WHERE NOT done AND content = 0 AND name LIKE '=%' AND coalesce(new_state, state) NOT IN ('unknown', 'accepted') AND EXISTS (
+    SELECT 1 FROM lines AS other WHERE other.name = lines.name AND other.grp <> lines.grp AND other.done)
+"""
+
+_ANOTHER_LINE: Final = "a line of another run has this number, too: delete one of them"
+
+_SAME_NUMBER: Final = """
+UPDATE lines SET action = 'stay', note = ?
+WHERE content = 0 AND action IN ('send', 'adopt') AND name LIKE '=%' AND state NOT IN ('unknown', 'accepted') AND EXISTS (
+    SELECT 1 FROM lines AS other WHERE other.name = lines.name AND other.grp <> lines.grp AND other.action <> 'drop'
+        AND (other.number > lines.number AND other.action IN ('send', 'adopt') OR other.state IN ('unknown', 'accepted')))
 """
 
 _IN_TROUBLE: Final = f"UPDATE lines SET action = 'stay' WHERE {_SEND}"  # noqa: S608 - our own words

@@ -117,6 +117,7 @@ class ReplayPlan:
             elif group.is_document and group.journal is not None:
                 group.trouble = f"there is no journal {group.journal} any more: {_JOURNAL_GONE}"
             self.table.apply_rules(group)
+        self.table.keep_one_of_a_number()
 
     def _consult(self, group: LineGroup) -> None:
         """Adds what the journal of a run says; where it can't be read, the group is in trouble."""

@@ -195,6 +195,7 @@ class SqliteRunJournal:
                 left = await thread.call(self._store.left_behind)
             if self._dead_letter is not None:
                 await thread.call_alone(partial(self._write_dead_letter, self._dead_letter))
+                await thread.call(self._store.note_written)
         except ArmError:
             # The lock on the run must be released also where the journal failed: the caller may run again at once.
             await thread.close()

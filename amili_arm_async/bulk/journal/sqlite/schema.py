@@ -25,7 +25,8 @@ _PAGE: Final = 65_536
 
 
 _SCHEMA: Final = f"""{MARK_SCHEMA}
--- The row of a pruned run stays, so that its name can't be used again; pruned: when that was.
+-- The row of a pruned run stays, so that its name can't be used again; pruned: when that was. written: the last attempt that wrote its dead
+-- letter, or that of a replay.
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     run_id TEXT NOT NULL,
@@ -39,6 +40,7 @@ CREATE TABLE runs (
     process INTEGER NOT NULL,
     token TEXT,
     pruned REAL,
+    written INTEGER NOT NULL DEFAULT 0,
     UNIQUE (run_id, operation, client_no)
 );
 -- One row for each batch that was cut; its id is the id of the run times 2^32 plus its number.

@@ -178,8 +178,8 @@ class RunStore:
             self.mark.begin(connection, now=now, deadline=deadline)
         low, high = self.span
         self.token = secrets.token_hex(8)
-        read = "SELECT token, ended IS NOT NULL FROM runs WHERE id = ?"
-        self.previous, has_ended = connection.execute(read, (self.id,)).fetchone()
+        read = "SELECT token, ended IS NOT NULL, written FROM runs WHERE id = ?"
+        self.previous, has_ended, written = connection.execute(read, (self.id,)).fetchone()
         connection.execute(
             "UPDATE runs SET attempts = attempts + 1, process = ?, token = ?, deadline = CASE WHEN deadline < ? THEN ? ELSE deadline END"
             " WHERE id = ?",
@@ -189,8 +189,11 @@ class RunStore:
             # Without a source it stays as it was: reconciling a run that was cut off does not complete it.
             connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (self.id,))
         self.attempt = connection.execute("SELECT attempts FROM runs WHERE id = ?", (self.id,)).fetchone()[0]
-        # An attempt that was cut off may not have written the dead letter.
-        self.new_since = self.attempt if has_ended or not self.has_source else 1
+        # An attempt that was killed has not written the dead letter.
+        self.new_since = self.attempt if has_ended or not self.has_source else written + 1
+        if not self.reads_all:
+            # A replay writes its own.
+            self.note_written(connection)
         connection.execute(
             "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, sent = ?, boot = ?, boot_id = ?, service = ?"
             " WHERE state = 'sending' AND id BETWEEN ? AND ?",
@@ -383,6 +386,10 @@ class RunStore:
         # Documents have no order: whichever attempt sent one, it must not be sent again.
         since = self.new_since if self.key.safe else 1
         return newer_records(connection, self.id, names, is_safe=self.key.safe, attempt=since, success=own)
+
+    def note_written(self, connection: sqlite3.Connection) -> None:
+        """Records that this attempt has written the dead letter."""
+        connection.execute("UPDATE runs SET written = ? WHERE id = ?", (self.attempt, self.id))
 
     def unsuccessful(self, connection: sqlite3.Connection, success: frozenset[str], newer: NewerRecords) -> Iterator[UnsuccessfulBatch]:
         """Reads the batches with records that did not succeed.
