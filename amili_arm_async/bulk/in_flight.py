@@ -19,6 +19,7 @@ from ..telemetry.base import NO_BATCH, BatchSpan, RunInstrumentation
 from .blocks import RecordBlock
 from .chunking import Batch, Invalid, RecordType
 from .control import RunControl
+from .fingerprints import fingerprints_of_sorted
 from .journal.matching import OTHER_CONTENT
 from .journal.recorder import Recorder
 from .keys import CompactKeys, KeySerializer, KeyTicket
@@ -323,12 +324,15 @@ class BatchTracker:
             positions = [position for position, outcome in outcomes.items() if outcome.state == "blocked"]
         if not positions:
             return dict(outcomes)
+        if isinstance(records, RecordBlock) and (self._recorder.is_resumed or self._recorder.keeps_payloads):
+            # What is sent, or was, is what the rules make of a record: it may be written otherwise.
+            records.apply_rules(sorted(positions))
         chosen = [records[position] for position in positions]
         keys = keys_at(record_type, records, positions)
         texts, prints = list[bytes](), list[int]()
         if self._recorder.is_resumed:
             texts = [_payload(record_type, record) for record in chosen]
-            prints = [_fingerprint(record_type, text) for text in texts]
+            prints = [_fingerprint(record_type, record, text) for record, text in zip(chosen, texts, strict=True)]
         standing = await self._recorder.earlier_outcomes([first + position for position in positions], keys, texts, prints)
         blocked = dict.fromkeys(positions, _STALE) if self._recorder.is_stale else {}
         return {**outcomes, **blocked, **{positions[number]: outcome for number, outcome in standing.items()}}
@@ -580,8 +584,11 @@ def _payload(record_type: RecordType, record: Any) -> bytes:
         return codec.as_far_as_possible(record)
 
 
-def _fingerprint(record_type: RecordType, text: bytes) -> int:
-    """Returns the fingerprint of a text; one that no record has where the text is unusable."""
+def _fingerprint(record_type: RecordType, record: Any, text: bytes) -> int:
+    """Returns the fingerprint that the chunker gives a record; one that no record has where its text is unusable."""
+    if not isinstance(record, (bytes, bytearray)):
+        # A text that was written here has sorted keys. Read and written again, it may have other numbers: 1E+22 for 1e22.
+        return fingerprints_of_sorted([text])[0]
     try:
         return record_type.fingerprinter.of(text)
     except Exception:  # it is only compared: what is wrong with it does not matter

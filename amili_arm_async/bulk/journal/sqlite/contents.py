@@ -41,7 +41,9 @@ def decide_unsent(
         Where they are; a conflict for a document whose number is that of another one, which the server may have.
     """
     bare = [place for place, key in enumerate(keys) if key is None] if texts else []
-    names = names_of(keys, {place: content_name(texts[place], document=contents is not None) for place in bare})
+    # A lone surrogate, in a record that can't be sent, is no text that can be looked for.
+    plain = [key and key.encode("utf-8", "backslashreplace").decode() for key in keys]
+    names = names_of(plain, {place: content_name(texts[place], document=contents is not None) for place in bare})
     found = index.find(names)
     decisions = ResumeDecisions()
     for entries in found.values() if only_latest else ():
