@@ -127,3 +127,20 @@ def test_a_document_whose_number_was_corrected_is_sent(letters) -> None:
     letters.push(document(7), run_id="one")
     letters.replay()
     assert letters.taken("7", "70") == [1, 1]
+
+
+# --- both in one file -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kinds", [["customers", "documents"], ["documents", "customers"]])
+def test_a_customer_and_a_document_with_one_number_are_not_each_other(letters, kinds) -> None:
+    letters.fail(Fault.status(400), path=CUSTOMERS)
+    letters.fail(Fault.status(400), path="documents/batches")
+    for kind in kinds:
+        letters.push(customer(7) if kind == "customers" else document(7), kind=kind)
+    letters.fail(Fault.status(400), path=CUSTOMERS)
+    assert letters.replay() == 1
+    assert [line["operation"] for line in letters.lines] == ["customers.create_batch"]
+    assert marks(letters) == [None]
+    assert letters.replay() == 0
+    assert (name_of(letters, "7"), letters.taken("7")) == (customer(7)["name"], [1])

@@ -364,7 +364,7 @@ _LATER_TAKEN: Final = """
 UPDATE lines SET overtaken = 1, action = 'stay'
 WHERE NOT done AND content <> 0 AND EXISTS (
     SELECT 1 FROM lines AS later
-    WHERE later.name = lines.name AND later.number > lines.number AND (later.done OR EXISTS (
+    WHERE later.name = lines.name AND later.content <> 0 AND later.number > lines.number AND (later.done OR EXISTS (
         SELECT 1 FROM entries WHERE entries.grp = later.grp AND entries.name = later.name
             AND entries.content = later.content AND entries.state = 'succeeded')))
 """
@@ -374,14 +374,15 @@ _LATER_ACCEPTED: Final = """
 UPDATE lines SET action = 'stay'
 WHERE NOT done AND content <> 0 AND EXISTS (
     SELECT 1 FROM lines AS later
-    WHERE later.name = lines.name AND later.number > lines.number AND coalesce(later.new_state, later.state) = 'accepted')
+    WHERE later.name = lines.name AND later.content <> 0 AND later.number > lines.number
+        AND coalesce(later.new_state, later.state) = 'accepted')
 """
 """It may fail yet, so the line is not marked."""
 
 _NUMBER_TAKEN: Final = """
 UPDATE lines SET overtaken = 1, action = 'stay'
 WHERE NOT done AND content = 0 AND name LIKE '=%' AND coalesce(new_state, state) NOT IN ('unknown', 'accepted') AND EXISTS (
-    SELECT 1 FROM lines AS other WHERE other.name = lines.name AND other.grp <> lines.grp AND other.done)
+    SELECT 1 FROM lines AS other WHERE other.name = lines.name AND other.content = 0 AND other.grp <> lines.grp AND other.done)
 """
 
 _ANOTHER_LINE: Final = "a line of another run has this number, too: delete one of them"
@@ -389,7 +390,8 @@ _ANOTHER_LINE: Final = "a line of another run has this number, too: delete one o
 _SAME_NUMBER: Final = """
 UPDATE lines SET action = 'stay', note = ?
 WHERE content = 0 AND action IN ('send', 'adopt') AND name LIKE '=%' AND state NOT IN ('unknown', 'accepted') AND EXISTS (
-    SELECT 1 FROM lines AS other WHERE other.name = lines.name AND other.grp <> lines.grp AND other.action <> 'drop'
+    SELECT 1 FROM lines AS other
+    WHERE other.name = lines.name AND other.content = 0 AND other.grp <> lines.grp AND other.action <> 'drop'
         AND (other.number > lines.number AND other.action IN ('send', 'adopt') OR other.state IN ('unknown', 'accepted')))
 """
 
