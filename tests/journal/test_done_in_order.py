@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any, Literal
 
 import pytest
@@ -104,8 +105,9 @@ def test_what_is_decided_is_what_the_index_says(count, states, size, again, gap,
     assert quickly.store.left_behind(quickly.connection) == carefully.store.left_behind(carefully.connection)
     states_of: list[Any] = []
     for night in (quickly, carefully):
-        found = night.store.unsuccessful(night.connection, frozenset({"succeeded"}), NewerRecords(()))
-        states_of.append([(one.keys, dict(one.indexes), one.outcome) for one in found])
+        with closing(NewerRecords(())) as newer:
+            found = night.store.unsuccessful(night.connection, frozenset({"succeeded"}), newer)
+            states_of.append([(one.keys, dict(one.indexes), one.outcome) for one in found])
         night.connection.close()
     assert states_of[0] == states_of[1]
 
