@@ -76,7 +76,17 @@ def test_a_customer_whose_number_was_corrected_is_sent(letters) -> None:
 
 
 @pytest.mark.parametrize("run_id", ["one", None])
-@pytest.mark.parametrize("rest", [b'"x\xff":1', b'"message":"\xff"', b'"\\ud800":1', b'"payload":1e99999', b'"payload":[1]'])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b'"x\xff":1',
+        b'"message":"\xff"',
+        b'"\\ud800":1',
+        b'"payload":1e99999',
+        b'"payload":{"customerNo":1e99999999999999999999}',
+        b'"payload":[1]',
+    ],
+)
 def test_a_line_that_no_run_of_this_library_wrote_stays_as_it_is(letters, rest, run_id) -> None:
     fail_twice(letters)
     line = letters.path.read_bytes().splitlines()[0].replace(b'"payload"', rest + b',"was"')

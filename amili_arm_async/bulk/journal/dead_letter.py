@@ -20,7 +20,7 @@ from ..outcomes import Outcome
 from .newer_records import NewerRecords
 from .run_key import RunKey
 
-__all__ = ["DeadLetter", "UnsuccessfulBatch"]
+__all__ = ["DeadLetter", "UnsuccessfulBatch", "number_in"]
 
 
 class UnsuccessfulBatch(NamedTuple):
@@ -62,7 +62,7 @@ class _Line(msgspec.Struct):
 
 
 class _Head(msgspec.Struct, rename="camel"):
-    """The number in a payload, which somebody may have corrected."""
+    """The fields that identify a record."""
 
     document_no: Any = None
     customer_no: Any = None
@@ -181,9 +181,8 @@ class DeadLetter:
         if not is_here or is_document is self._key.safe or is_known or found.overtaken:
             return None
         key = found.key
-        with contextlib.suppress(msgspec.MsgspecError, ValueError, RecursionError):
-            head = _HEADS.decode(found.payload)
-            key = as_key(head.document_no if is_document else head.customer_no)
+        with contextlib.suppress(*codec.DecodeFailure):
+            key = number_in(found.payload, is_document=is_document)
         return keyed_name(key) if key is not None else None
 
     def _lines_of(self, batch: UnsuccessfulBatch, success: frozenset[str]) -> Iterator[bytes]:
@@ -210,6 +209,20 @@ class DeadLetter:
                 # Not as `payload`: a source row is not what the API expects, and must not be sent by mistake.
                 line["as_read"] = msgspec.Raw(as_read)
             yield self._head + codec.ENCODER.encode(line)[1:].translate(_ONE_LINE) + b"\n"
+
+
+def number_in(payload: bytes, *, is_document: bool) -> str | None:
+    """Returns the number of the record in a payload, which somebody may have corrected; None where it has none.
+
+    Args:
+        payload: of a line.
+        is_document: whether it is a document; else it is a customer.
+
+    Raises:
+        msgspec.DecodeError: it can't be read; so do the other failures in `codec.DecodeFailure`.
+    """
+    head = _HEADS.decode(payload)
+    return as_key(head.document_no if is_document else head.customer_no)
 
 
 def _overtaken(line: bytes) -> bytes:

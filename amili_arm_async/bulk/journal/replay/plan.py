@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
@@ -23,10 +22,10 @@ import msgspec
 from .... import codec
 from ....errors import JournalError
 from ....models.customers import Customer
-from ...chunking import as_key
 from ...field_names import FieldNameError
 from ...fingerprints import Fingerprinter, content_name, keyed_name
 from ...outcomes import UNCERTAIN
+from ..dead_letter import number_in
 from ..protocol import ReplayJournals
 from ..run_key import RunKey
 from .letters import DeadLetterFile, Letter, Piece, changed, read_letter
@@ -48,16 +47,6 @@ _REMEDY_WITHOUT_JOURNAL: Final = "fix the source and send the record from there"
 _BLOCKED: Final = "its customer did not succeed: run the night again with the same run_id, and the document follows"
 _SENT_ELSEWHERE: Final = "another run has sent, or may have sent, a document with this number: delete the line"
 _JOURNAL_GONE: Final = "nothing tells what was sent since. Put it back, or run the source again with the same run_id and journal"
-
-
-class _Head(msgspec.Struct, rename="camel"):
-    """The fields that identify a record."""
-
-    document_no: Any = None
-    customer_no: Any = None
-
-
-_HEADS: Final = msgspec.json.Decoder(_Head, float_hook=Decimal)
 
 
 class ReplayPlan:
@@ -246,11 +235,10 @@ def run_key(group: LineGroup, run_id: str | None = None) -> RunKey:
 def _identity(letter: Letter, text: bytes) -> tuple[bool, str | None]:
     """Returns whether a record has a number, and its identity in a journal."""
     try:
-        head = _HEADS.decode(text)
+        key = number_in(text, is_document=letter.is_document)
     except (*codec.DecodeFailure, msgspec.MsgspecError):
         # What can't be read is known by what the run said of it.
         return letter.key is not None, keyed_name(letter.key) if letter.key is not None else None
-    key = as_key(head.document_no if letter.is_document else head.customer_no)
     if key is not None:
         return True, keyed_name(key)
     return False, content_name(text, document=True) if letter.is_document else None
