@@ -107,7 +107,7 @@ def _draw(seed: int) -> Plan:
     first, *others = come_back(rng, Act("sync", journal=True, run_id="run 1"))
     if len(others) == 3 and rng.random() < 0.5:
         # The other content is sent without a journal.
-        first, *others = replace(first, kill_at=others[1].kill_at), replace(others[0], journal=False), first
+        first, *others = others[1], replace(others[0], journal=False), first
     return replace(drawn, acts=(first, *others), faults=faults[:2])
 
 
@@ -117,12 +117,13 @@ NARROW = 0.2
 
 def come_back(rng: random.Random, act: Act) -> tuple[Act, ...]:
     """Draws acts in which a run comes back with what it had first, after something else was sent: in the same run before the power was cut,
-    or in another one before the run was killed."""
+    or in another one before the run was killed, or was cancelled before it had sent the first again."""
     first, other = replace(act, edits=1), replace(act, edits=2)
     kill_at = int(rng.expovariate(1 / 60)) + 15
     if rng.random() < 0.5:
         return first, replace(other, kill_at=kill_at, power_cut=True), first
-    return first, replace(other, run_id="run 2"), replace(first, kill_at=kill_at), first
+    cut = replace(first, kill_at=kill_at) if rng.random() < 0.7 else replace(first, cancel_at=rng.randrange(30, 150))
+    return first, replace(other, run_id="run 2"), cut, first
 
 
 def draw_act(rng: random.Random, what: str, customers: int, odd: frozenset[str]) -> Act:
