@@ -239,6 +239,13 @@ def what_was_to_be_sent_again_is_in_no_row() -> Patches:
     return [(store, name, hide), edited(in_flight.BatchTracker, "stopped", old, "reason")]
 
 
+@mutant
+def a_number_has_a_row_of_its_own() -> Patches:
+    """A document that could not be compared has a row beside the earlier one with its number."""
+    _, name, hide = edited(contents, "hide_unsent", 'is_one = not name.startswith("#")', "is_one = False")
+    return [(store, name, hide)]
+
+
 @needs("forgets", "respelled")
 @mutant
 def what_has_no_number_is_compared_by_its_text() -> Patches:

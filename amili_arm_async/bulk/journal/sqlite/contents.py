@@ -73,8 +73,8 @@ def hide_unsent(connection: sqlite3.Connection, index: Callable[[], Index], run:
     """Hides duplicate rows of documents that were not sent in this attempt and are known from an earlier one.
 
     Of the two rows of a document the one stays that may be with the server, else the newer one. The other one becomes `superseded`. Equal
-    documents have rows of their own: a row that another place of the source claimed, or that an earlier one here replaced, is not the
-    other row of this document.
+    documents without a number have rows of their own: a row that another place of the source claimed, or that an earlier one here
+    replaced, is not the other row of this document, nor is one that nothing was compared with.
 
     Args:
         connection: of the journal.
@@ -93,7 +93,8 @@ def hide_unsent(connection: sqlite3.Connection, index: Callable[[], Index], run:
             earlier = [entry for entry in found[name] if entry.state != "current" and entry.claimed in {None, place}]
             # What this row has replaced itself does not hide it: it was absent, and was to be sent again.
             earlier = [entry for entry in earlier if entry.position not in gone(entry.batch)]
-            if any(entry.claimed is not None and entry.state in ENTRY_MAY_BE_ON_SERVER for entry in earlier):
+            is_one = not name.startswith("#")
+            if any((is_one or entry.claimed is not None) and entry.state in ENTRY_MAY_BE_ON_SERVER for entry in earlier):
                 replaced.add((batch, position))
                 continue
             rows = ((entry.batch, entry.position) for entry in earlier if entry.state not in ENTRY_MAY_BE_ON_SERVER)
