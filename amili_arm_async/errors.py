@@ -248,11 +248,13 @@ class JournalError(ArmError):
 
 
 class TruncatedListError(ArmError):
-    """A list is incomplete: it gave fewer records than it announced, or reached the cap of its endpoint, so that there may be more.
+    """A list is incomplete: it gave fewer records than it announced, left out a page, or reached the cap of its endpoint, so that there
+    may be more.
 
     Args:
         expected: the number of records that the list announced, where it gave fewer.
         pages: the last page that was read and the number of pages announced, where pages are missing.
+        left_out: the number of the page that was due and of the later one that came instead, where no number of records was announced.
 
     Attributes:
         total_count: the number of records that the list announced, or gave where that is more.
@@ -263,18 +265,27 @@ class TruncatedListError(ArmError):
     """
 
     def __init__(
-        self, *, total_count: int, cap: int, given: int, expected: int | None = None, pages: tuple[int, int] | None = None
+        self,
+        *,
+        total_count: int,
+        cap: int,
+        given: int,
+        expected: int | None = None,
+        pages: tuple[int, int] | None = None,
+        left_out: tuple[int, int] | None = None,
     ) -> None:
         self.total_count = total_count
         self.cap = cap
         self.given = given
-        self.is_short = expected is not None or pages is not None
+        self.is_short = expected is not None or pages is not None or left_out is not None
         if expected is not None:
             self.what = (
                 f"the list gave {given:,} of the {counted(expected, 'record')} that it announced: the rest is missing, or was deleted"
             )
         elif pages is not None:
             self.what = f"the list ended on page {pages[0]:,} of {pages[1]:,}, after {counted(given, 'record')}: the rest is missing"
+        elif left_out is not None:
+            self.what = f"page {left_out[1]:,} of the list came where page {left_out[0]:,} was due: records may be missing"
         else:
             self.what = f"the list holds {counted(total_count, 'record')}, and its endpoint gives at most {cap:,}: there may be more"
         again = "List again" if self.is_short else "Narrow the query"

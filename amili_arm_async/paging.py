@@ -66,8 +66,8 @@ class Pager(Generic[RecordT]):
     Each method, and each iteration, begins a query of its own: iterating twice asks twice.
 
     Raises:
-        TruncatedListError: while it is walked: after the last record, where the list reached the cap of its endpoint, or gave fewer
-            records than it announced.
+        TruncatedListError: while it is walked: after the last record, where the list reached the cap of its endpoint, gave fewer
+            records than it announced, or left out a page.
         ResponseError: a page can't be read, the links go round in a circle, the list does not end where it says that it does, or a page
             holds the records of an earlier one again, or one of them.
         StatusError: as every call.
@@ -277,6 +277,8 @@ class _Walk:
         # again, and a first page that is answered once more holds its first one.
         self._ends: set[int | None] = set()
         self._total_pages: int | None = None
+        # The page that was due and the number of the one that came, where that was a later one.
+        self._left_out: tuple[int, int] | None = None
         self._cap = endpoint.cap
 
     def read(self, page: Page[Any]) -> None:
@@ -286,8 +288,11 @@ class _Walk:
             ResponseError: its records are those of an earlier page.
         """
         summary, begin = page.summary, _page_number(self._first) or 1
+        following = self._number + 1 if self._pages else begin
         self._pages += 1
         self._number = summary.page_no if summary.page_no is not None and summary.page_no > 0 else begin + self._pages - 1
+        if self._number > following:
+            self._left_out = self._left_out or (following, self._number)
         if page.items and (trace := _trace(page.items)) is not None:
             earlier = self._seen_pages.setdefault(trace, self._pages)
             if earlier != self._pages:
@@ -370,7 +375,7 @@ class _Walk:
         """Ends the list: checks that it was complete.
 
         Raises:
-            TruncatedListError: the list was cut off at its cap, or gave less than it announced.
+            TruncatedListError: the list was cut off at its cap, gave less than it announced, or left out a page.
         """
         failure = self._truncated()
         if failure is None:
@@ -389,6 +394,8 @@ class _Walk:
             return failure(expected=announced - self._skipped)
         if total is None and self._number < (self._total_pages or 0):
             return failure(pages=(self._number, self._total_pages or 0))
+        if total is None and self._left_out is not None:
+            return failure(left_out=self._left_out)
         return failure() if self._cap and count >= self._cap else None
 
 

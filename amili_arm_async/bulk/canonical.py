@@ -16,11 +16,14 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, get_args, get_origin
 
+from msgspec import UNSET, Raw
+
 from .. import codec
 from ..errors import RecordError
 from ..models.base import Input
 from ..models.documents import Document
 from .field_names import kinds_of
+from .plain_records import plain_value
 
 __all__ = ["as_key", "is_plain", "meaning_of_document", "plain_text", "shortest"]
 
@@ -85,7 +88,8 @@ def shortest(number: Decimal) -> Decimal | int:
 
 
 def as_key(value: object) -> str | None:
-    """Returns the key of a record as text: 123, "123", " 123 ", 123.0 and Decimal("123") are one key.
+    """Returns the key of a record as text: 123, "123", " 123 ", 123.0 and Decimal("123") are one key. It is the one that is sent, so a date
+    or an integer of numpy has one, too.
 
     Args:
         value: the value of the key field.
@@ -93,6 +97,8 @@ def as_key(value: object) -> str | None:
     Returns:
         The key; None where the value is none, such as 12.5.
     """
+    if value is None or value is UNSET:
+        return None
     if isinstance(value, str):
         return plain_text(value) or None
     if isinstance(value, bool):
@@ -102,6 +108,12 @@ def as_key(value: object) -> str | None:
     if isinstance(value, float):
         # One of numpy writes itself otherwise.
         value = Decimal(float.__repr__(value))
+    if not isinstance(value, Decimal):
+        value = codec.json_value(bytes(value)) if isinstance(value, Raw) else plain_value(value)
+        if isinstance(value, (str, int)):
+            return as_key(value)
+        if isinstance(value, date):
+            return value.isoformat()
     if not isinstance(value, Decimal) or not value.is_finite():
         return None
     number = shortest(value)

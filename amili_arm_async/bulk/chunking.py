@@ -34,7 +34,7 @@ from .field_names import FieldNameError, check_mapping, date_attributes, object_
 from .fingerprints import Fingerprinter, as_key, fingerprints_of_sorted
 from .finite import finite_check
 from .outcomes import BatchOutcome, Outcome
-from .plain_records import plain_record
+from .plain_records import converted, plain_record
 
 __all__ = ["Batch", "Chunker", "Invalid", "RecordType", "as_key", "split_json_objects"]
 
@@ -282,17 +282,20 @@ class RecordType:
         """Reads the key of one record.
 
         Args:
-            record: a Struct, a mapping or the bytes of a JSON object.
+            record: a record of any kind that can be sent.
 
         Returns:
             The key, or None where the record has none that is text or a number.
+
+        Raises:
+            RecordError: it is no record.
         """
         if isinstance(record, (bytes, bytearray)):
             key = getattr(self._named.decode(record), "key", None)
-        elif isinstance(record, Mapping):
-            key = record.get(self.wire_key)
+        elif isinstance(record, self.cls):
+            key = self.attribute_of(record)
         else:
-            key = self.attribute_of(record) if isinstance(record, self.cls) else None
+            key = (record if isinstance(record, Mapping) else converted(record, self.cls)[0]).get(self.wire_key)
         return as_key(key)
 
 
@@ -638,13 +641,12 @@ class Chunker:
     def _take_one(self, index: int, record: Any) -> None:
         key: str | None = None
         try:
-            key = self._record_type.key_of(record)
+            if isinstance(record, Mapping):
+                # It is named where it can't be sent.
+                key = self._record_type.key_of(record)
             record = plain_record(record, self._record_type.cls)
             key = self._record_type.key_of(record)
             text = codec.encode_one(record, self._record_type.cls, sort=self._makes_fingerprints)
-            if key is None:
-                # Such as a date, which is a text now.
-                key = self._record_type.key_of(text)
             is_text = isinstance(record, (bytes, bytearray))
             if isinstance(record, Mapping):
                 check_mapping(record, self._record_type.cls)

@@ -23,7 +23,7 @@ from ..models.base import Input
 from ..unreadable import UnreadableRecord
 from .field_names import kinds_of
 
-__all__ = ["all_have_plain_values", "converted", "encode_record", "has_plain_values", "plain_record"]
+__all__ = ["all_have_plain_values", "converted", "encode_record", "has_plain_values", "plain_record", "plain_value"]
 
 _AS_THEY_ARE: Final = frozenset({str, int, float, bool, type(None), UnsetType, Decimal, date})
 """Types of values that JSON has a word for, or that msgspec writes as a date or a number."""
@@ -214,6 +214,15 @@ def _attributes(cls: type[Input]) -> Mapping[str, str]:
 
 
 # --- values ---------------------------------------------------------------------------------------------------------------
+
+
+def plain_value(value: object) -> Any:
+    """Returns a value as it is encoded where no field says what it should be: such as an integer of numpy as one of Python's.
+
+    Args:
+        value: the value.
+    """
+    return _value(value, None, "$", [], is_class=False)
 
 
 def _value(value: Any, kind: Any, path: str, faults: list[str], *, is_class: bool) -> Any:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from ..bulk.chunking import as_key
+from ..bulk.chunking import RecordType
 from ..bulk.observers import RunObserver
 from ..bulk.outcomes import BatchOutcome, Outcome, success_states
 from ..errors import ArmError
+from ..models.documents import Document
 from .customer_numbers import CustomerNumbers
 
 if TYPE_CHECKING:
@@ -160,23 +158,13 @@ def _outcome(key: str | None) -> Outcome:
     return Outcome("blocked", "customer_failed", f"customer {key} did not succeed")
 
 
-class _Document(msgspec.Struct, rename="camel"):
-    customer_no: Any = None
-
-
-_DOCUMENT: Final = msgspec.json.Decoder(_Document, float_hook=Decimal)
+_DOCUMENT: Final = RecordType(Document, "customer_no")
 
 
 def _customers_of(records: Sequence[Any]) -> Iterator[str | None]:
     """Gives the customer number of each document; None where it has none."""
     for record in records:
         try:
-            if isinstance(record, (bytes, bytearray)):
-                number = _DOCUMENT.decode(record).customer_no
-            elif isinstance(record, Mapping):
-                number = record.get("customerNo")
-            else:
-                number = getattr(record, "customer_no", None)
+            yield _DOCUMENT.key_of(record)
         except Exception:  # an object of the caller's may raise anything while it is read; the chunker says what is wrong with it
-            number = None
-        yield as_key(number)
+            yield None

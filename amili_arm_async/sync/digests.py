@@ -4,7 +4,7 @@ of its keys and the notation of its numbers."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -16,7 +16,7 @@ from .. import codec
 from ..bulk.blocks import RecordBlock
 from ..bulk.chunking import RecordType
 from ..bulk.fingerprints import canonical
-from ..bulk.plain_records import encode_record
+from ..bulk.plain_records import plain_record
 from ..errors import RecordError
 from ..values.fields import MODELS, fields_of
 from ..values.json_columns import json_struct
@@ -174,10 +174,12 @@ class RecordDigests:
     def _one(self, record: Any) -> tuple[str | None, bytes | None]:
         key: str | None = None
         try:
-            key = self._kind.key_of(record)
-            is_text = isinstance(record, (bytes, bytearray))
-            text = encode_record(record, self._kind.cls, sort=True)
-            if is_text:
+            if isinstance(record, Mapping):
+                key = self._kind.key_of(record)
+            plain = plain_record(record, self._kind.cls)
+            key = self._kind.key_of(plain)
+            text = codec.encode_one(plain, self._kind.cls, sort=True)
+            if isinstance(record, (bytes, bytearray)):
                 text = codec.encode_value(codec.json_value(text), sort=True)
             return key, _digest(canonical(text) if _may_have_fraction(text) else text)
         except RecordError:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amili_arm_async import Customer, Document, codec
+from amili_arm_async import Customer, Document, RecordError, codec
 from amili_arm_async.bulk.chunking import Batch, Chunker, RecordType, as_key
 from amili_arm_async.bulk.outcomes import BatchOutcome
 from amili_arm_async.wire import Envelope
@@ -345,4 +345,5 @@ def test_a_kind_finds_the_key_in_bytes_and_none_in_what_has_none() -> None:
     assert CUSTOMERS.key_of(b'{"name":"x","customerNo":"7"}') == "7"
     assert CUSTOMERS.key_of(b"{}") is None
     assert CUSTOMERS.key_of(Customer()) is None
-    assert CUSTOMERS.key_of(Document(customer_no="7")) is None
+    with pytest.raises(RecordError, match="a Document is no Customer"):
+        CUSTOMERS.key_of(Document(customer_no="7"))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import uuid
 from collections import OrderedDict
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import attrs
+import msgspec
 import numpy as np
 import pandas as pd
 import pydantic
@@ -20,9 +22,11 @@ from hypothesis import strategies as st
 from pydantic.alias_generators import to_camel
 
 from amili_arm_async import ArmClient, BulkOptions, ConfigurationError, Customer, Document, RecordError
+from amili_arm_async.bulk.canonical import as_key
 from amili_arm_async.bulk.field_names import right_name
 from amili_arm_async.bulk.plain_records import all_have_plain_values, encode_record, has_plain_values, plain_record
 from amili_arm_async.models.documents import DocumentLine
+from amili_arm_async.resources.bulk import CUSTOMERS
 from amili_arm_async.sandbox import Sandbox
 
 from ..support.sandbox_fixtures import QUICK
@@ -251,6 +255,57 @@ def test_what_can_not_be_sure_is_refused_with_its_path(value):
         return
     with pytest.raises(RecordError, match=r"^\$\.name"):
         encode_record(record, Customer)
+
+
+class Code(enum.Enum):
+    SEVEN = "7"
+
+
+class Number(enum.IntEnum):
+    SEVEN = 7
+
+
+@dataclasses.dataclass
+class Wire:
+    customerNo: Any  # noqa: N815 - as in JSON
+
+
+ANY_KEYS: list[Any] = [
+    "7",
+    " 7 ",
+    Text("7"),
+    7,
+    Number.SEVEN,
+    Code.SEVEN,
+    np.int64(7),
+    np.uint8(7),
+    np.str_("7"),
+    np.array("7"),
+    np.datetime64("2026-01-01"),
+    date(2026, 1, 1),
+    datetime(2026, 1, 1, 5, tzinfo=UTC),
+    pd.Timestamp("2026-01-01"),
+    time(5),
+    uuid.UUID(int=5),
+    msgspec.Raw(b'"7"'),
+    msgspec.Raw(b"7"),
+    Decimal(7),
+    True,
+    None,
+    "",
+    [7],
+    {"a": 1},
+    pd.NaT,
+]
+
+
+@pytest.mark.parametrize("key", ANY_KEYS, ids=lambda key: type(key).__name__)
+@pytest.mark.parametrize("of", [lambda key: {"customerNo": key}, Wire, lambda key: OrderedDict(customerNo=key)])
+def test_the_key_of_a_record_is_the_one_that_is_sent(key: Any, of: Any) -> None:
+    """Whoever asks for it before the record is encoded, such as a night for the customer of a document."""
+    sent = encode_record(of(key), Customer)
+    assert CUSTOMERS.key_of(of(key)) == as_key(json.loads(sent).get("customerNo"))
+    assert as_key(key) == as_key(json.loads(sent).get("customerNo"))
 
 
 @pytest.mark.parametrize("number", [10001.0, np.float64(10001.0), Decimal("10001.0")], ids=repr)

@@ -6,8 +6,13 @@ import asyncio
 import sqlite3
 import tracemalloc
 from array import array
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
+from uuid import UUID
 
+import numpy as np
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -192,6 +197,31 @@ async def test_documents_are_named_in_any_form(most) -> None:
     assert named == dict.fromkeys(range(5), ("blocked", "customer_failed"))
     assert outcomes[0].message == "customer 4711 did not succeed"
     assert outcomes[1].message == "customer æ1 did not succeed"
+
+
+@dataclass
+class Invoice:
+    customerNo: Any  # noqa: N815 - as in JSON
+
+
+class Model(pydantic.BaseModel):
+    customer: str = pydantic.Field(serialization_alias="customerNo")
+
+
+async def test_the_customer_of_a_document_is_the_one_that_is_sent(most) -> None:
+    failed = failed_of(most)
+    settle(failed, ["7", "2026-01-01", str(UUID(int=5))], ["failed"] * 3)
+    records = [
+        {"customerNo": np.int64(7)},
+        {"customerNo": date(2026, 1, 1)},
+        {"customerNo": UUID(int=5)},
+        Invoice("7"),
+        Invoice(np.int64(7)),
+        Model(customer="7"),
+        Invoice("8"),
+    ]
+    outcomes = await BlockedDocuments(failed).filter(records, 0)
+    assert set(outcomes) == set(range(6))
 
 
 class Untouchable:

@@ -102,6 +102,31 @@ async def test_pages_that_are_missing_are_an_error_where_no_total_is_told(custom
 
 
 @WAYS
+@pytest.mark.parametrize("pages", [None, PAGES])
+async def test_a_page_that_is_left_out_is_an_error_where_no_total_is_told(
+    customers: Customers, arm: ArmClient, how: str, pages: int | None
+) -> None:
+    """A link leads over a page, or another page is answered than the one that was asked for."""
+    customers.items = lambda page: ALL[(page - 1 + (page > 2)) * SIZE : (page + (page > 2)) * SIZE]
+    customers.links = lambda page: page < PAGES - 1
+    customers.change = lambda page: {"totalCount": None, "totalPages": pages, "pageNo": page + (page > 2)}
+    given: list[str] = []
+    with pytest.raises(TruncatedListError, match="page 4 of the list came where page 3 was due") as raised:
+        await walk(arm.customers.list(), how, given)
+    assert raised.value.is_short
+    assert given == [*ALL[: 2 * SIZE], *ALL[3 * SIZE :]]
+    assert await walk(arm.customers.list(allow_truncated=True), how, []) == given
+
+
+@WAYS
+async def test_page_numbers_of_a_list_that_gives_all_that_it_announces_are_not_looked_at(
+    customers: Customers, arm: ArmClient, how: str
+) -> None:
+    customers.change = lambda page: {"pageNo": page * SIZE}
+    assert await walk(arm.customers.list(), how, []) == ALL
+
+
+@WAYS
 async def test_a_list_that_announces_nothing_ends_where_its_links_end(customers: Customers, arm: ArmClient, how: str) -> None:
     customers.change = lambda _: {"totalCount": None, "totalPages": None, "maximumCount": None, "pageNo": None}
     assert await walk(arm.customers.list(), how, []) == ALL

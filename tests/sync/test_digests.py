@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import UserDict
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -48,6 +49,18 @@ SAME = [
     [{"customerNo": "1", "x": [1.0, {"b": 0, "a": -0.0}]}, {"x": [1, {"a": 0.0, "b": 0}], "customerNo": "1"}],
     [Customer(customer_no="1", name=None), {"customerNo": "1", "name": None}, b'{"name":null,"customerNo":"1"}'],
 ]
+
+
+@dataclass
+class Person:
+    customer_no: Any
+
+
+@pytest.mark.parametrize("record", [{"customerNo": date(2026, 1, 1)}, Person("2026-01-01"), Person(date(2026, 1, 1))], ids=repr)
+def test_the_key_is_the_one_that_is_sent(record) -> None:
+    keys, same = RecordDigests(KIND).of([record, {"customerNo": "2026-01-01"}])
+    assert list(keys) == ["2026-01-01"] * 2
+    assert same[0] == same[1]
 
 
 @pytest.mark.parametrize("records", SAME)
