@@ -103,7 +103,7 @@ class BaseStory:
         world = self.world
         until = world.now + SECOND
         world.after(1.0, lambda: None)
-        world.run(lambda: world.now >= max(until, process.frozen_until + SECOND) or not is_left())
+        world.run(lambda: world.now >= max(until, process.frozen_until + SECOND) or not (is_left() or _closes_generators(process)))
 
     def look_for_what_is_left(self, process: Process, machine: Machine) -> None:
         """Looks for what a process that came to its end has not closed. One that was killed meanwhile closes nothing."""
@@ -129,6 +129,11 @@ def tasks_of(process: Process) -> list[asyncio.Task[Any]]:
     """The tasks of a process that are not done, but for its main one."""
     # Not what asyncio says: its set has none of the simulated tasks.
     return [task for task in process.loop.made if task is not process.task and not task.done()]
+
+
+def _closes_generators(process: Process) -> bool:
+    """Whether a generator that the program has dropped is being closed: asyncio does that in a task of its own."""
+    return any(type(task.get_coro()).__name__ == "async_generator_athrow" for task in tasks_of(process))
 
 
 def make_world(

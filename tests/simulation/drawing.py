@@ -11,11 +11,13 @@ from typing import Any, Literal
 
 from .plan import FEW
 from .service import (
+    BAD_DOCUMENT,
     BLIND,
     BLIND_TO_BLANKS,
     BLIND_TO_LONG,
     BLIND_TO_SLASHES,
     DOCUMENT_FAULTS,
+    MORE_FAULTS,
     OLD_TOKENS,
     PROBE_FAILS,
     RESULTS_AWAY,
@@ -55,7 +57,7 @@ class Act:
         disk_fails_at: the commit from which on the disk fails; None: it does not.
         disk_fails: whether it is full, or an error comes before or after the commit is done.
         power_cut: whether a kill is that of the machine: what was not flushed to the disk may be lost.
-        beside: the run id of a second process that sends the same documents at the same time; None: there is none.
+        beside: the run id of a second process that sends the same documents at the same time, beside a replay too; None: there is none.
         dead_letter: whether a dead letter is written.
         given_as: whether the source is a list, a generator, an async generator, a generator that raises in the middle, or one that gives
             the same dict each time, changed.
@@ -64,7 +66,7 @@ class Act:
         compression: of the requests.
         limit: of the records that are read; None: all.
         streamed: whether the program takes the outcomes one by one.
-        leaves: after how many of them it leaves; None: it stays.
+        leaves: after how many of them it leaves; None: it stays. 0: the program raises before it takes the first.
         again: whether the same process runs it once more, with the same client.
         together: the run id of a second run of the same documents, at the same time and with the same client; None: there is none.
         money: whether its money is counted.
@@ -75,6 +77,8 @@ class Act:
         stop_after: after how many failures it ends; None: it goes on.
         elsewhere: whether its address is another one.
         settle: the seconds after which a document that is not found is absent, as the program wants it; None: it leaves that to the run.
+        broken: how many of the documents with a number can't be sent this time.
+        few_bytes: whether hardly any bytes may be on their way at once.
         other: a seed of what the second process or run does otherwise: its order, source and options; 0: it does the same.
     """
 
@@ -119,6 +123,8 @@ class Act:
     stop_after: int | None = None
     elsewhere: bool = False
     other: int = 0
+    broken: int = 0
+    few_bytes: bool = False
 
     @property
     def features(self) -> Iterator[str]:
@@ -150,7 +156,7 @@ _FEATURES = (
     "cancel_at", "cancel_again", "cancel_on_commit", "kill_at", "order", "run_id", "reconcile", "resend_absent", "jump", "changed",
     "respelled", "freeze_at", "disk_fails_at", "power_cut", "beside", "dead_letter", "given_as", "results", "bisect", "compression",
     "limit", "streamed", "leaves", "again", "together", "money", "bare", "takes_away", "open_batches", "deadline", "settle", "stop_after",
-    "elsewhere", "other",
+    "elsewhere", "other", "broken", "few_bytes",
 )  # fmt: skip
 
 
@@ -178,6 +184,8 @@ class Scenario:
         lengths: whether the second half of the numbers are longer.
         blanks: whether every second number has a blank in front of it.
         forgets: whether no text is kept of what succeeded.
+        swapped: whether what comes a second time in the source has its number in other letters.
+        naps: whether a program that takes outcomes one by one sleeps after each, and hardly any may wait for it.
     """
 
     seed: int
@@ -199,11 +207,14 @@ class Scenario:
     lengths: bool = False
     blanks: bool = False
     forgets: bool = False
+    swapped: bool = False
+    naps: bool = False
 
     @property
     def features(self) -> frozenset[str]:
         """What is in it: faults that may strike, and what is special about an act."""
-        more = [name for name, is_so in (("narrow", len(self.faults) <= FEW), ("forgets", self.forgets)) if is_so]
+        ways = (("narrow", len(self.faults) <= FEW), ("forgets", self.forgets), ("swapped", self.swapped), ("naps", self.naps))
+        more = [name for name, is_so in ways if is_so]
         return frozenset(self.faults).union(more, *(act.features for act in self.acts))
 
     def to_dict(self) -> dict[str, Any]:
@@ -269,7 +280,7 @@ def draw(seed: int) -> Scenario:
         lengths=BLIND_TO_LONG in faults or rng.random() < 0.1,
         blanks=BLIND_TO_BLANKS in faults or rng.random() < 0.1,
     )
-    return _with_another(_narrow(rng, drawn) if rng.random() < _NARROW else drawn)
+    return _with_more(_with_another(_narrow(rng, drawn) if rng.random() < _NARROW else drawn))
 
 
 def _with_another(drawn: Scenario) -> Scenario:
@@ -279,6 +290,65 @@ def _with_another(drawn: Scenario) -> Scenario:
     others = [rng.randrange(1, 1000) if rng.random() < _OTHERWISE else 0 for _ in drawn.acts]
     acts = (replace(act, other=other if act.beside or act.together else 0) for act, other in zip(drawn.acts, others, strict=True))
     return replace(drawn, acts=tuple(acts), forgets=rng.random() < _FORGETS)
+
+
+def _with_more(drawn: Scenario) -> Scenario:
+    """Adds what else may go wrong, drawn by itself, too. A story that is narrow gets no further fault."""
+    rng = random.Random(f"{drawn.seed}/more")
+    share = rng.choice((0.0, 0.0, 0.1, 0.4))
+    more = tuple(fault for fault in MORE_FAULTS if rng.random() < share)
+    more += (BAD_DOCUMENT,) if rng.random() < share / 2 else ()
+    swapped, naps = rng.random() < 0.3, rng.random() < 0.15
+    acts = tuple(_more_of(rng, act) for act in drawn.acts)
+    is_narrow = len(drawn.faults) <= FEW
+    if rng.random() < _MORE_NARROW:
+        return _narrow_of_more(rng, replace(drawn, repeats=0))
+    return replace(drawn, acts=acts, faults=drawn.faults if is_narrow else drawn.faults + more, swapped=swapped, naps=naps)
+
+
+_MORE_NARROW = 0.07
+"""How many stories are narrow, and have what is drawn for these alone."""
+
+
+def _narrow_of_more(rng: random.Random, drawn: Scenario) -> Scenario:
+    """Draws a story of: two requests to wait, a batchUuid that two batches have, a batch that is taken late, documents that can't be sent
+    any more, results that say little, results that are there in part, or a program that is slow and leaves."""
+    send, odds, one_or_two = Act("send", documents=drawn.documents), rng.choice((0.3, 0.6)), rng.choice((1, 2))
+    numbered = replace(drawn, odds=odds, batch=one_or_two, unnumbered=0, max_bytes=None)
+    which = rng.choice(("waits", "same batchUuid", "late", "broken", "results", "in part", "slow program"))
+    if which == "waits":
+        return replace(numbered, acts=(replace(send, together=rng.choice((None, OTHER_RUN))),), faults=("asked_to_wait",), concurrency=8)
+    if which == "same batchUuid":
+        slowly = replace(send, given_as="async", bare=rng.random() < 0.3, open_batches=rng.choice((None, 1)))
+        faults = ("repeated_uuid", "swapped_result", "slow_processing", "record_fails")
+        return replace(numbered, acts=(slowly,), faults=faults, unnumbered=rng.choice((0, drawn.documents)))
+    if which == "late":
+        again = replace(send, reconcile=True, resend_absent=True, settle=rng.choice((None, 130.0)))
+        return replace(numbered, acts=(send, again), faults=("late_intake", "slow_processing", "look_up_lags"), odds=0.6)
+    if which == "broken":
+        ended = {"cancel_at": int(rng.expovariate(1 / 60)) + 5} if rng.random() < 0.5 else {"stop_after": 1}
+        again = replace(send, broken=rng.randrange(1, drawn.documents + 1), order=rng.choice((0, 1)), **ended)
+        return replace(numbered, acts=(send, again), faults=drawn.faults[:1])
+    if which == "results":
+        return replace(numbered, acts=(send,), faults=("odd_result", "record_fails"), unnumbered=rng.choice((0, drawn.documents)))
+    if which == "in part":
+        return replace(numbered, acts=(send, replace(send, order=rng.choice((0, 1)))), faults=("partly_done",), odds=0.9, batch=3)
+    slow = replace(send, streamed=True, leaves=rng.randrange(5), results=rng.choice(("wait", "accepted")))  # type: ignore[arg-type]
+    few = replace(
+        slow, few_bytes=rng.random() < 0.5, open_batches=rng.choice((None, 1)), cancel_at=rng.choice((None, rng.randrange(10, 90)))
+    )
+    return replace(numbered, acts=(few,), faults=rng.choice(((), ("slow_answer",), ("silence_before",))), naps=True)
+
+
+def _more_of(rng: random.Random, act: Act) -> Act:
+    """Lets some acts have what was drawn for none before."""
+    raises, broken, beside = rng.random() < 0.2, rng.randrange(1, 5) if rng.random() < 0.08 else 0, rng.random() < 0.3
+    if act.what == "replay":
+        return replace(act, beside=OTHER_RUN if beside else None)
+    if act.what != "send":
+        return act
+    raises = raises and act.streamed and act.leaves is not None
+    return replace(act, leaves=0 if raises else act.leaves, broken=broken, few_bytes=act.open_batches is not None and rng.random() < 0.5)
 
 
 _OTHERWISE = 0.5

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import document_mutants  # noqa: F401 - it registers its own
+from . import document_mutants, run_mutants  # noqa: F401 - they register their own
 from .graveyard import stories
 from .kinds import KINDS, SHARED, draw, read_case, run
 from .mutants import MUTANTS, NEEDS, mutated

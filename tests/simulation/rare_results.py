@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["rare_result"]
+__all__ = ["odd_result", "rare_result"]
 
 _Records = Sequence[dict[str, Any]]
 
@@ -21,6 +21,40 @@ def rare_result(uuid: str, records: _Records, failed: set[int], draw: float) -> 
     """
     made = _FORMS[int(draw * len(_FORMS))](records, failed)
     return 200, {"batchUuid": uuid, **made}
+
+
+def odd_result(uuid: str, records: _Records, failed: set[int], draw: float) -> tuple[int, Any]:
+    """Returns a result of a batch that can be read as more than it says.
+
+    Args:
+        uuid: of the batch.
+        records: its records.
+        failed: the positions of those that failed.
+        draw: which form it is, from 0 to 1.
+    """
+    made = (_one_flag, _twice_each, _of_customers)[int(draw * 3)](records, failed)
+    return 200, {"batchUuid": uuid, **made}
+
+
+def _one_flag(records: _Records, failed: set[int]) -> dict[str, Any]:
+    """A flag for the whole, where that is true."""
+    if len(failed) not in {0, len(records)}:
+        return _counted_as_text(records, failed)
+    return {"success": not failed}
+
+
+def _twice_each(records: _Records, failed: set[int]) -> dict[str, Any]:
+    """An entry for each of two steps, of which only the second one may have failed."""
+    steps = [[{"documentNo": _number(one), "status": "SUCCEEDED"} for one in records] for _ in range(2)]
+    for place in failed:
+        steps[1][place]["status"] = "FAILED"
+    return {"status": "DONE", "documents": [entry for both in zip(*steps, strict=True) for entry in both]}
+
+
+def _of_customers(records: _Records, failed: set[int]) -> dict[str, Any]:
+    """Entries of the customers, of whom none has failed."""
+    entries = [{"customerNo": one.get("customerNo"), "status": "SUCCEEDED"} for one in records]
+    return {"status": "PARTIAL" if failed else "SUCCEEDED", "customers": entries}
 
 
 def _number(record: dict[str, Any]) -> Any:

@@ -8,7 +8,7 @@ import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, closing, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from amili_arm_async import (
     prune_journal,
     wire,
 )
+from amili_arm_async.bulk import in_flight
 from amili_arm_async.bulk.journal.inspect import JournalRun
 from amili_arm_async.bulk.journal.replay.engine import Replay
 from amili_arm_async.bulk.journal.sqlite import store
@@ -54,7 +55,7 @@ from .books import (
 )
 from .drawing import RUN, Act, Scenario, draw, read_case
 from .machine import Machine, read, write
-from .service import BLIND, BLIND_TO_BLANKS, BLIND_TO_LONG, BLIND_TO_SLASHES, OLD_TOKENS, Service, name_of
+from .service import BAD_DOCUMENT, BLIND, BLIND_TO_BLANKS, BLIND_TO_LONG, BLIND_TO_SLASHES, OLD_TOKENS, Service, is_bad, name_of
 from .shrinking import fewer_acts_and_faults
 from .world import SECOND, EndlessError, Process, World
 
@@ -74,6 +75,7 @@ _POWER_CUTS = 0.3
 """Of so many branches, the power is cut: what was not flushed to the disk is lost, too."""
 
 _BRANCHES_WITH_AN_ACT = 0.33
+_FEW_BYTES = 200
 _AHEAD = 5
 """So many batches more than are sent at once may be in memory: what is read next, and what is being cut and written down."""
 
@@ -106,10 +108,17 @@ class _Begun:
     run: BulkRun | None = None
     is_whole: bool = False
     """Whether it came to its end without an error."""
+    writes: int | None = None
+    """How many writes there may be in all at its end; None: any number."""
+    is_beside_replay: bool = False
     has_letter: bool = False
     """Whether its last run has written its dead letter."""
     others: list[_Begun] = field(default_factory=list)
     """What the same process does at the same time, with the same client."""
+
+
+class _RaisedError(Exception):
+    """What a program raises."""
 
 
 # --- running ----------------------------------------------------------------------------------------------------------------
@@ -117,7 +126,9 @@ class _Begun:
 
 def run_scenario(scenario: Scenario, *, keep_log: bool = False, branches: bool = True) -> Result:
     """Runs a story in a world of its own, and those that branch off from it."""
-    with mock.patch.object(store, "KEPT_BYTES", 0 if scenario.forgets else store.KEPT_BYTES):
+    kept_bytes = mock.patch.object(store, "KEPT_BYTES", 0 if scenario.forgets else store.KEPT_BYTES)
+    waiting = mock.patch.object(in_flight, "WAITING", 2 if scenario.naps else in_flight.WAITING)
+    with kept_bytes, waiting:
         return run_in_a_world(scenario, Service, partial(_Story, scenario), keep_log=keep_log, branches=branches)
 
 
@@ -279,6 +290,8 @@ class _Story(BaseStory):
                 self._nothing_is_lost(report)
                 if looks:
                     self._all_is_found(report)
+            if report is not None and self.service.writes == writes:
+                self._all_is_known(report)
             if self.violations or self.service.writes == writes or (self.branch or 0) % _SHORT_MORNINGS:
                 return
             if was_whole:
@@ -310,12 +323,16 @@ class _Story(BaseStory):
     def _process(self, act: Act) -> BulkReport | None:
         alone = replace(act, kill_at=None, cancel_at=None, cancel_on_commit=None, power_cut=False, together=None, takes_away=None)
         calm = replace(alone, run_id=act.beside or act.run_id)
+        if act.what == "replay":
+            calm = replace(calm, what="send", dead_letter=True, documents=self.scenario.documents)
         if act.other:
             calm = _otherwise(calm, act.other)
         both = [act] if act.beside is None else [act, calm]
         self.service.deadline = act.deadline
         self._until = self.world.now + int((_MOST_SECONDS + act.freeze_for) * SECOND)
+        ended = self._ended_runs(act)
         begun = [self._start(one) for one in both]
+        begun[-1].is_beside_replay = act.what == "replay" and act.beside is not None
         if act.jump:
             self.world.after(act.at, lambda: setattr(self.world, act.clock, getattr(self.world, act.clock) + act.jump))
         if act.takes_away is not None:
@@ -331,6 +348,7 @@ class _Story(BaseStory):
         found = [self._ended(one) for one in begun if not one.process.was_killed]
         self._left_to_each_other([run for one in begun if not one.process.was_killed for run in (one, *one.others)])
         self._keeps_lines(act)
+        self._ends_no_run(begun[0], ended)
         return found[0] if found else None
 
     def _are_done(self, begun: list[_Begun]) -> bool:
@@ -389,6 +407,10 @@ class _Story(BaseStory):
             self._reported(one)
         if self.service.hasty:
             self.violate("outage", self.service.hasty[0])
+        if self.service.impatient and not any(act.freeze_at is not None for act in self.scenario.acts):
+            self.violate("asked to wait", self.service.impatient[0])
+        if begun.writes is not None and self.service.writes > begun.writes and act.beside is None and act.together is None:
+            self.violate("raised", f"{self.service.writes - begun.writes} batches began after the program had raised")
         if self.service.most_records > self.scenario.batch:
             self.violate("limits", f"{self.service.most_records} records in a batch")
         if self.service.most_bytes > self._max_bytes:
@@ -414,7 +436,10 @@ class _Story(BaseStory):
         # One that was cut may have written it all the same.
         is_plain = act.disk_fails_at is None and act.cancel_again is None and act.takes_away is None and not act.again
         is_plain = is_plain and act.leaves is None and not any(failure.reason == "journal" for failure in made[-1].failures())
-        if act.dead_letter and (not is_cut or (is_plain and begun.has_letter)):
+        if begun.is_beside_replay:
+            if begun.has_letter:
+                self._has_its_lines(act, made[-1])
+        elif act.dead_letter and (not is_cut or (is_plain and begun.has_letter)):
             self._is_true_dead_letter(act, made[-1], begun.source)
 
     def _gives_up_in_time(self, begun: _Begun) -> None:
@@ -429,7 +454,11 @@ class _Story(BaseStory):
         places = list(range(min(act.documents, len(self.documents))))
         if act.order:
             random.Random(act.order).shuffle(places)
-        found = [self.documents[place] for place in (*places, *places[: self.scenario.repeats])]
+        found = [self.documents[place] for place in places]
+        found += [_swapped(document) if self.scenario.swapped else document for document in found[: self.scenario.repeats]]
+        broken = {name_of(document) for document in self.documents[: act.broken] if "documentNo" in document}
+        if broken:
+            found = [{**document, "Kid": ""} if name_of(document) in broken else document for document in found]
         # Without a number it would be another document.
         changed = {name_of(document) for document in self.documents[: act.changed] if "documentNo" in document}
         if changed:
@@ -444,8 +473,9 @@ class _Story(BaseStory):
         if not self.scenario.token:
             auth = ClientCredentials(client_id="client", client_secret="secret", identity_url="http://127.0.0.1:80/identity")
         limits = Limits(open_batches=act.open_batches) if act.open_batches is not None else Limits()
+        limits = replace(limits, bytes_in_flight=_FEW_BYTES) if act.few_bytes else limits
         base_url = f"http://127.0.0.1:80/{'elsewhere' if act.elsewhere else 'arm'}"
-        async with ArmClient(2218, auth=auth, base_url=base_url, limits=limits) as arm:
+        async with ArmClient(2218, auth=auth, base_url=base_url, limits=limits) as arm, self._gives_back(arm, limits):
             if act.what == "reconcile":
                 options = self._options(act, journal=False)
                 begun.made.append(
@@ -463,6 +493,20 @@ class _Story(BaseStory):
                         await self._send(arm, begun)
                 await self._send_all(arm, begun)
             begun.is_whole = True
+
+    @asynccontextmanager
+    async def _gives_back(self, arm: ArmClient, limits: Limits) -> AsyncIterator[None]:
+        """Whatever ended the runs of a client, all that they shared is free again: another run of it would wait for ever."""
+        process = self.world.current
+        try:
+            yield
+        finally:
+            in_bytes, slots = arm._context.transport._bytes, arm._pressure._slots
+            if process is not None and process.is_alive:
+                if in_bytes._used or in_bytes._waiting:
+                    self.violate("left behind", f"{in_bytes._used} bytes in flight")
+                if slots._value != limits.open_batches:
+                    self.violate("left behind", f"{limits.open_batches - slots._value} slots of open batches")
 
     async def _send_all(self, arm: ArmClient, begun: _Begun) -> None:
         """Sends the documents, and at the same time those of other runs of the same program."""
@@ -488,14 +532,26 @@ class _Story(BaseStory):
         begun.made.append(run.report)
         self._watch(run, begun)
         if act.streamed:
-            async with run:
-                async for outcome in run:
-                    begun.told.append(outcome)
-                    if act.leaves is not None and len(begun.told) >= act.leaves:
-                        break
+            with suppress(_RaisedError):
+                await self._stream(run, begun)
         else:
             await run
         begun.is_whole = True
+
+    async def _stream(self, run: BulkRun, begun: _Begun) -> None:
+        """Takes the outcomes one by one."""
+        act = begun.act
+        async with run:
+            if act.leaves == 0:
+                # What is under way may come to its end.
+                begun.writes = self.service.writes + self.scenario.concurrency
+                raise _RaisedError
+            async for outcome in run:
+                begun.told.append(outcome)
+                if act.leaves is not None and len(begun.told) >= act.leaves:
+                    break
+                if self.scenario.naps:
+                    await asyncio.sleep(1.0)
 
     def _watch(self, run: BulkRun, begun: _Begun) -> None:
         """Tells the service when a run does not know what became of a batch: no other one may begin before a read is answered."""
@@ -732,7 +788,8 @@ class _Story(BaseStory):
                 self.violate("money", what)
         # What the source has no longer, and what never left, is left behind in no report.
         if not is_cut and self._is_all_in_one_run and not begun.act.limit:
-            is_all = Counter(map(name_of, source)) == self.given[begun.act.run_id]
+            # What can't be sent this time has a row beside the earlier one.
+            is_all = Counter(map(name_of, source)) == self.given[begun.act.run_id] and not begun.act.broken
             for run in self._journal_lost_nothing():
                 if run.run_id == begun.act.run_id and (what := what_a_journal_says_otherwise(run, report, is_all=is_all)):
                     self.violate("counts", what)
@@ -808,10 +865,10 @@ class _Story(BaseStory):
                 self.violate("contradiction", f"{name} is failed, and the service says nothing of that")
             elif failure.reason == "key_conflict" and not self._may_conflict(name, document):
                 self.violate("contradiction", f"{name} is said to have other content at the service")
-            elif failure.reason == "result_gone" and not self.service.is_gone(name):
-                self.violate("contradiction", f"the result of {name} is gone, and was asked for but once")
             elif failure.state == "accepted" and not self._may_be_accepted(name):
                 self.violate("contradiction", f"{name} is accepted, and was never taken")
+            if failure is not None:
+                self._is_early(begun, failure, name)
         for name, number in claimed.items():
             # Of what is only accepted, the result may say later that it failed.
             is_open = begun.act.results == "accepted" and name in self.service.failed
@@ -835,6 +892,27 @@ class _Story(BaseStory):
         # What is looked up may have been sent by an earlier attempt.
         is_changed = any(act.changed for act in self.scenario.acts)
         return there is not None and (is_changed or not _is_the_same(there, document))
+
+    def _is_early(self, begun: _Begun, failure: RecordOutcome, name: str) -> None:
+        """Compares what became of a document with what could be known then."""
+        if failure.reason == "result_gone" and not (self.service.is_gone(name) or self.service.struck["extra_answer"]):
+            self.violate("contradiction", f"the result of {name} is gone, and was asked for but once")
+        if failure.reason == "unrecognised" and not self._may_be_unrecognised(name):
+            self.violate("contradiction", f"the result of {name} is called unrecognised after one poll with other words")
+        if failure.state == "rejected" and not self._may_be_rejected(begun, name):
+            self.violate("contradiction", f"{name} is rejected, and the service would take it alone")
+
+    def _may_be_unrecognised(self, name: str) -> bool:
+        """Words that say nothing count only where they come again."""
+        if not {"other_result", "rare_result", "odd_result", "swapped_result"}.isdisjoint(self.scenario.faults):
+            return True
+        of_it = [batch for batch in self.service.batches.values() if name in map(name_of, batch.records)]
+        return not of_it or any(batch.odd > 1 or self.world.seconds >= batch.taken_at + self.service.deadline for batch in of_it)
+
+    def _may_be_rejected(self, begun: _Begun, name: str) -> bool:
+        """Who lets a batch be split until the document is found rejects no other one."""
+        refuses = {"bad_data", "proved_refusal"}.intersection(self.scenario.faults)
+        return begun.act.bisect != "all" or bool(refuses) or BAD_DOCUMENT not in self.scenario.faults or is_bad(name)
 
     def _may_be_accepted(self, name: str) -> bool:
         # An extra answer may name a batch of which its sender heard nothing: nobody could tell.
@@ -885,6 +963,31 @@ class _Story(BaseStory):
             self.violate("dead letter", f"records {missing} did not succeed, and have no line")
         if twice := [place for place, number in places.items() if number > 1]:
             self.violate("dead letter", f"records {twice} have several lines")
+
+    def _has_its_lines(self, act: Act, report: BulkReport) -> None:
+        """What a run writes while a replay changes the same dead letter is in it, but for what the replay has sent."""
+        lines = (json.loads(line) for line in (self.folder / "dead_letter").read_bytes().splitlines())
+        keys = {str(line["key"]).casefold() for line in lines if line["run_id"] == act.run_id}
+        named = {str(failure.key).casefold() for failure in report.failures() if failure.key is not None}
+        if lost := sorted(key for key in named - keys if not self.service.taken[f"number {key}"]):
+            self.violate("dead letter", f"{lost} did not succeed, and the replay has removed their lines")
+
+    def _ended_runs(self, act: Act) -> frozenset[str] | None:
+        """The runs that are complete in the journal, where it is known what that means after this act."""
+        at_once = act.together is not None or act.again or act.beside is not None
+        if at_once or act.bare or self.was_restored or self._is_removed or act.what == "prune":
+            return None
+        return frozenset(run.run_id for run in read_runs(self.folder / "journal") if run.ended is not None)
+
+    def _ends_no_run(self, begun: _Begun, before: frozenset[str] | None) -> None:
+        """Only a run that reads all of its source completes itself in the journal."""
+        act = begun.act
+        is_limited = act.what == "send" and act.limit is not None and act.limit < len(begun.source)
+        if before is None or self.violations or (act.what == "send" and act.given_as != "raises" and not is_limited):
+            return
+        known = before - {act.run_id} if is_limited and begun.is_whole else before
+        if ended := sorted(run.run_id for run in read_runs(self.folder / "journal") if run.ended is not None and run.run_id not in known):
+            self.violate("ended", f"{ended} are complete after {act.what}{' of a part' if is_limited else ''}")
 
     def _not_taken(self, begun: _Begun, state: str, name: str) -> None:
         assert begun.taken is not None
@@ -1069,6 +1172,11 @@ def _otherwise(act: Act, seed: int) -> Act:
     )
 
 
+def _swapped(document: dict[str, Any]) -> dict[str, Any]:
+    """The same document with its number in other letters."""
+    return {**document, "documentNo": document["documentNo"].swapcase()} if "documentNo" in document else document
+
+
 def _respelled(document: dict[str, Any]) -> dict[str, Any]:
     """The same document, written otherwise."""
     found = dict(reversed(document.items()))
@@ -1085,14 +1193,14 @@ _SIMPLER: tuple[dict[str, Any], ...] = (
         {name: None}
         for name in ("cancel_again", "cancel_at", "cancel_on_commit", "kill_at", "freeze_at", "disk_fails_at", "beside", "together")
     ),
-    *({name: 0} for name in ("order", "jump", "changed", "other")),
+    *({name: 0} for name in ("order", "jump", "changed", "other", "broken")),
     *({name: False} for name in ("reconcile", "resend_absent", "respelled", "power_cut", "dead_letter", "money", "elsewhere")),
     {"run_id": RUN},
     {"given_as": "list"},
     {"results": "wait"},
     {"bisect": "safe"},
     *({name: None} for name in ("compression", "limit", "leaves", "takes_away", "open_batches", "settle", "stop_after")),
-    *({name: False} for name in ("streamed", "again")),
+    *({name: False} for name in ("streamed", "again", "few_bytes")),
     *({name: getattr(Act("send"), name)} for name in ("clock", "at", "freeze_for", "disk_fails", "deadline")),
 )
 """What makes an act simpler."""
@@ -1109,7 +1217,7 @@ def smaller(scenario: Scenario) -> Iterator[Scenario]:
     if scenario.repeats:
         yield replace(scenario, repeats=0)
     plain: tuple[dict[str, Any], ...] = (
-        *({name: False} for name in ("slashes", "currencies", "lengths", "blanks", "forgets")),
+        *({name: False} for name in ("slashes", "currencies", "lengths", "blanks", "forgets", "swapped", "naps")),
         {"invalid": 0},
         {"max_bytes": None},
     )

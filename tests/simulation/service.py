@@ -17,25 +17,28 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from .rare_results import rare_result
+from .rare_results import odd_result, rare_result
 
 if TYPE_CHECKING:
     from .network import Connection
     from .world import World
 
 __all__ = [
+    "BAD_DOCUMENT",
     "BLIND",
     "BLIND_TO_BLANKS",
     "BLIND_TO_LONG",
     "BLIND_TO_SLASHES",
     "DOCUMENT_FAULTS",
     "FAULTS",
+    "MORE_FAULTS",
     "OLD_TOKENS",
     "PROBE_FAILS",
     "RESULTS_AWAY",
     "SHORT_TOKENS",
     "Batch",
     "Service",
+    "is_bad",
     "name_of",
 ]
 
@@ -73,6 +76,13 @@ FAULTS = (
 
 DOCUMENT_FAULTS = (*FAULTS, "odd_status_after", "overload", "bad_data", "other_result", "look_up_odd", "token_not_found", "rare_result")
 """Those of runs of documents. An odd status is one that proves nothing; an overload lasts; a result may have any form."""
+
+MORE_FAULTS = ("asked_to_wait", "late_intake", "partly_done", "odd_result", "swapped_result")
+"""Further ones of runs of documents, which are drawn apart: a request to wait for longer, a batch that is taken while its sender waits in
+vain, a result that is there for some records, one of a form that says little, and one of another batch with the same batchUuid."""
+
+BAD_DOCUMENT = "bad_document"
+"""The fault of a service that refuses each batch with certain documents, in a whole story."""
 
 PROBE_FAILS = "probe_fails"
 """The fault of a service that often does not answer the read that asks whether it is there, in a whole story."""
@@ -117,6 +127,9 @@ _PROBE_FAILS = 0.5
 _UNDER_WAY = 0.5
 """Seconds that what is on its way may take to arrive."""
 
+_HEARD = 2.0
+"""Seconds after which a process has heard what it was answered."""
+
 _UNANSWERED = 30.0
 """Seconds for which a number can't be looked up, once a look-up of it failed: longer than the library tries again."""
 
@@ -135,6 +148,11 @@ def name_of(record: dict[str, Any]) -> str:
     return "content " + json.dumps(said, sort_keys=True, default=str)
 
 
+def is_bad(name: str) -> bool:
+    """Whether a document is one that a service refuses where it refuses any."""
+    return name.endswith(("4", "9"))
+
+
 @dataclass
 class Batch:
     """Records that were taken together."""
@@ -149,6 +167,8 @@ class Batch:
     """Whether a look-up found one of its records."""
     gone: int = 0
     """How often a poll was answered that there is no result."""
+    odd: int = 0
+    """How often a poll was answered with words that say nothing."""
 
 
 class Service:
@@ -175,6 +195,7 @@ class Service:
         deadline: how long those who send now wait for a result: none comes later.
         siblings: documents that were sent again though a look-up had found others of their batch, of whose result nobody heard.
         hasty: writes that began though their process did not know what became of an earlier one, and no read was answered since.
+        impatient: writes that began though their process was asked to wait for longer.
     """
 
     def __init__(self, world: World) -> None:
@@ -198,11 +219,15 @@ class Service:
         self.overloaded_until = 0.0
         self.deadline = 120.0
         self.hasty: list[str] = []
+        self.impatient: list[str] = []
         self.siblings: list[str] = []
         self.struck_at: list[int] = []
         # By the process, how many requests had begun when it did not know; and when a read was answered.
         self._in_doubt: dict[int, tuple[Callable[[], int], int]] = {}
         self._read_at: dict[int, float] = {}
+        # By process, from when until when nothing may begin; and, by batchUuid, another batch that was given the same one.
+        self._waits: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
+        self._same_uuid: dict[str, tuple[Batch, int, float]] = {}
         self._rng = world.stream("service")
         self._uuids = world.stream("uuids")
         self._results = world.stream("results")
@@ -211,7 +236,7 @@ class Service:
     def kept(self) -> dict[str, Any]:
         """Returns a copy of the books, for `back_to`."""
         # Nothing else of a batch changes.
-        polls = [(batch, batch.polls, batch.is_found, batch.gone) for batch in self.batches.values()]
+        polls = [(batch, batch.polls, batch.is_found, batch.gone, batch.odd) for batch in self.batches.values()]
         return {**{name: copy(getattr(self, name)) for name in _BOOKS}, "polls": polls}
 
     def back_to(self, kept: dict[str, Any]) -> None:
@@ -219,11 +244,13 @@ class Service:
         for name in _BOOKS:
             setattr(self, name, copy(kept[name]))
         self.batches = {batch.uuid: batch for batch, *_ in kept["polls"]}
-        for batch, polls, is_found, gone in kept["polls"]:
-            batch.polls, batch.is_found, batch.gone = polls, is_found, gone
+        for batch, polls, is_found, gone, odd in kept["polls"]:
+            batch.polls, batch.is_found, batch.gone, batch.odd = polls, is_found, gone, odd
         self.siblings.clear()
         self._in_doubt.clear()
         self._read_at.clear()
+        self._waits.clear()
+        self._same_uuid.clear()
         self.refused_tokens.clear()
 
     def doubts(self, pid: int, begun: Callable[[], int]) -> None:
@@ -298,6 +325,11 @@ class Service:
             begun, before = self._in_doubt[pid]
             if begun() > before:
                 self.hasty.append(f"process {pid} begins a batch after an unknown one, and no read was answered")
+        if not request.path.endswith("/token"):
+            waits = [until for since, until in self._waits[pid] if since <= self.world.seconds < until]
+            self.impatient += [
+                f"process {pid} begins a batch, and was asked to wait for {until - self.world.seconds:.1f} s more" for until in waits
+            ]
 
     def closed(self, connection: Connection) -> None:
         """The client has closed."""
@@ -346,7 +378,7 @@ class Service:
         elif request.method == "POST":
             self._write(connection, request)
         elif "/batches/" in request.path:
-            self._poll(connection, request.path.rpartition("/")[2])
+            self._poll(connection, request.path.rpartition("/")[2].lower())
         elif "/documents/" in request.path:
             self._look_up(connection, request.path.partition("/documents/")[2])
         elif PROBE_FAILS in self.enabled and not self.is_well and self._probes.random() < _PROBE_FAILS:
@@ -373,15 +405,29 @@ class Service:
         fault = self.strikes(
             "reset_before", "reset_after", "silence_before", "silence_after", "slow_answer", "status_before", "status_after",
             "proved_refusal", "cut_answer", "no_uuid", "repeated_uuid", "cached_answer", "extra_answer", "redirect",
-            "odd_status_after", "overload", "bad_data",
+            "odd_status_after", "overload", "bad_data", "asked_to_wait", "late_intake",
         )  # fmt: skip
         draw = self._rng.random()
         if fault == "overload":
             self.overloaded_until = self.world.seconds + (20.0, 200.0, 400.0, 50_000.0)[int(draw * 4)]
         if self.world.seconds < self.overloaded_until and not self.is_well:
             wait = (0, 1, 1, 80_000)[int(draw * 16) % 4]
-            self._answer(connection, 429, {}, headers=f"Retry-After: {wait}\r\n" if wait else "")
-        elif fault == "reset_before":
+            self._ask_to_wait(connection, wait)
+        elif fault == "asked_to_wait":
+            self._ask_to_wait(connection, (5, 20, 60)[int(draw * 3)])
+        elif fault == "late_intake":
+            # A sender that has given up has closed the connection.
+            self.world.after(draw * 50, lambda: None if connection.server_closed else self._take(request))
+        elif not self._is_stopped(connection, fault, draw):
+            if BAD_DOCUMENT in self.enabled and not self.is_well and any(is_bad(name_of(record)) for record in _records(request)[1]):
+                self.struck[BAD_DOCUMENT] += 1
+                self._answer(connection, (400, 422)[int(draw * 2)], {})
+            else:
+                self._after_taking(connection, self._take(request), fault, draw)
+
+    def _is_stopped(self, connection: Connection, fault: str | None, draw: float) -> bool:
+        """Whether a write comes to its end here, answered or not, and nothing of it is taken."""
+        if fault == "reset_before":
             connection.close_server(reset=True)
         elif fault == "silence_before":
             pass
@@ -389,7 +435,10 @@ class Service:
             self._answer(connection, (500, 502, 503, 504, 408, 409, 425)[int(draw * 7)], {})
         elif fault == "proved_refusal":
             status = (429, 413, 401, 400, 422)[int(draw * 5)]
-            self._answer(connection, status, {}, headers="Retry-After: 1\r\n" if status == 429 else "")
+            if status == 429:
+                self._ask_to_wait(connection, 1)
+            else:
+                self._answer(connection, status, {})
         elif fault == "bad_data":
             self._answer(connection, (413, 413, 400, 422)[int(draw * 4)], {})
         elif fault == "redirect":
@@ -398,7 +447,14 @@ class Service:
             # A cache in between lets nothing through. Once a journal was put back, nobody could tell.
             self._answer(connection, 202, {"batchUuid": others[int(draw * len(others))], "message": "accepted"})
         else:
-            self._after_taking(connection, self._take(request), fault, draw)
+            return False
+        return True
+
+    def _ask_to_wait(self, connection: Connection, seconds: int) -> None:
+        self._answer(connection, 429, {}, headers=f"Retry-After: {seconds}\r\n" if seconds else "")
+        if connection.memory.get("fault") != "early_answer":
+            # Else it is read as the answer to nothing.
+            self._waits[connection.process.pid].append((self.world.seconds + _UNDER_WAY, self.world.seconds + seconds))
 
     def _after_taking(self, connection: Connection, uuid: str, fault: str | None, draw: float) -> None:
         answer = {"batchUuid": uuid, "message": "accepted"}
@@ -417,7 +473,11 @@ class Service:
         elif fault == "no_uuid":
             self._answer(connection, 202, {"message": "accepted"})
         elif fault == "repeated_uuid" and (others := self._known_to_senders(uuid)):
-            self._answer(connection, 202, {**answer, "batchUuid": others[int(draw * len(others))]})
+            given = others[int(draw * len(others))]
+            self._same_uuid[given] = self.batches[uuid], connection.process.pid, self.world.seconds + _HEARD
+            # The same in other letters, too.
+            is_upper = "swapped_result" in self.enabled and draw < 0.5
+            self._answer(connection, 202, {**answer, "batchUuid": given.upper() if is_upper else given})
         else:
             self._answer(connection, 202, answer)
             if fault == "extra_answer":
@@ -429,8 +489,7 @@ class Service:
         return sorted(batch.uuid for batch in self.batches.values() if batch.uuid != uuid and batch.polls)
 
     def _take(self, request: _Request) -> str:
-        body = gzip.decompress(request.body) if request.headers.get("content-encoding") == "gzip" else request.body
-        records = json.loads(body, parse_float=Decimal)["documents"]
+        body, records = _records(request)
         self.most_records, self.most_bytes = max(self.most_records, len(records)), max(self.most_bytes, len(body))
         self._sent_again(records)
         uuid = f"{self._uuids.getrandbits(64):016x}-{len(self.batches)}"
@@ -471,10 +530,14 @@ class Service:
             self._answer(connection, 404, {})
             return
         batch.polls += 1
-        fault = self.strikes("poll_fails", "poll_odd", "result_gone", "slow_answer", "other_result", "rare_result")
+        fault = self.strikes(
+            "poll_fails", "poll_odd", "result_gone", "slow_answer", "other_result", "rare_result",
+            "partly_done", "odd_result", "swapped_result",
+        )  # fmt: skip
         if fault == "poll_fails" or (RESULTS_AWAY in self.enabled and not self.is_well):
             self._answer(connection, 503, {})
         elif fault == "poll_odd":
+            batch.odd += 1
             self._answer(connection, 200, {"status": "ODD", "batchUuid": uuid})
         elif fault == "result_gone":
             batch.gone += 1
@@ -485,8 +548,23 @@ class Service:
             self._answer(connection, *self._other_result(batch))
         elif fault == "rare_result":
             self._answer(connection, *rare_result(batch.uuid, batch.records, batch.failed, self._results.random()))
+        elif fault == "odd_result":
+            self._answer(connection, *odd_result(batch.uuid, batch.records, batch.failed, self._results.random()))
+        elif fault == "partly_done":
+            result = self._result(batch)
+            some = int(self._results.random() * len(batch.records))
+            pending = [{**entry, "status": "PENDING"} for entry in result["documents"][some:]]
+            self._answer(connection, 200, {**result, "status": "PENDING", "documents": [*result["documents"][:some], *pending]})
+        elif fault == "swapped_result" and (other := self._of_the_other(connection, uuid)) is not None:
+            word = "PARTIAL" if other.failed else "SUCCEEDED"
+            self._answer(connection, 200, {"batchUuid": uuid, "status": word, "numberRecordsFailed": len(other.failed)})
         else:
             self._answer(connection, 200, self._result(batch))
+
+    def _of_the_other(self, connection: Connection, uuid: str) -> Batch | None:
+        """The other batch that was given a batchUuid, where its sender asks and has heard that answer."""
+        other, pid, since = self._same_uuid.get(uuid, (None, 0, 0.0))
+        return other if pid == connection.process.pid and self.world.seconds >= since else None
 
     def is_gone(self, name: str) -> bool:
         """Whether the result of a batch with a document was gone more than once, or when it was asked for the last time: one that is
@@ -569,6 +647,12 @@ class _Request:
     headers: dict[str, str]
     size: int | None
     body: bytes = b""
+
+
+def _records(request: _Request) -> tuple[bytes, list[dict[str, Any]]]:
+    """The body of a write, decompressed, and its records."""
+    body = gzip.decompress(request.body) if request.headers.get("content-encoding") == "gzip" else request.body
+    return body, json.loads(body, parse_float=Decimal)["documents"]
 
 
 def _chunked(data: bytes) -> tuple[bytes, bytes] | None:
