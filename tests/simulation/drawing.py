@@ -273,8 +273,8 @@ def draw(seed: int) -> Scenario:
 
 
 def _narrowed(rng: random.Random, drawn: Scenario) -> Scenario:
-    """Makes some stories narrow, and some that know how long documents take to appear have it between two deadlines: both drawn by
-    themselves, so that other stories stay what they are."""
+    """Makes some stories narrow. Others stay what they are: of those in which a program says how long documents take to appear, some say
+    a time between the usual deadline and the long one."""
     chance = rng.random()
     if chance < _NARROW:
         return _narrow(rng, drawn)

@@ -239,7 +239,7 @@ def stopped_and_killed(rng: random.Random, drawn: Scenario) -> Scenario:
         freeze_for=rng.choice((50.0, 50.0, 200.0, 1000.0)),
         kill_at=_turn(rng, 60, 40) if rng.random() < 0.6 else None,
         power_cut=rng.random() < 0.2,
-        given_as=rng.choice(("list", "async")),  # type: ignore[arg-type]
+        given_as=rng.choice(("list", "async")),
     )
     acts = (first, Act("send", order=rng.choice((0, 0, 1))))
     faults = _some(rng, "slow_answer", "silence_after", "proved_refusal")
@@ -249,7 +249,7 @@ def stopped_and_killed(rng: random.Random, drawn: Scenario) -> Scenario:
 @_family
 def split_and_killed(rng: random.Random, drawn: Scenario) -> Scenario:
     """A process is killed, or cancelled at a commit, while a batch that was refused is sent in parts."""
-    first = Act("send", bisect=rng.choice(("safe", "all")))  # type: ignore[arg-type]
+    first = Act("send", bisect=rng.choice(("safe", "all")))
     if rng.random() < 0.3:
         first = replace(first, cancel_on_commit=rng.randrange(3, 30), cancel_before=rng.random() < 0.5)
     else:
@@ -261,7 +261,7 @@ def split_and_killed(rng: random.Random, drawn: Scenario) -> Scenario:
 @_family
 def letters(rng: random.Random, drawn: Scenario) -> Scenario:
     """Dead letters that are written twice, or replayed though the journal that they came from is gone."""
-    first = Act("send", dead_letter=True, results=rng.choice(("wait", "wait", "accepted")))  # type: ignore[arg-type]
+    first = Act("send", dead_letter=True, results=rng.choice(("wait", "wait", "accepted")))
     if rng.random() < 0.3:
         acts: tuple[Act, ...] = (first, replace(first, order=rng.choice((0, 1))))
     else:
@@ -279,7 +279,7 @@ def letters(rng: random.Random, drawn: Scenario) -> Scenario:
 @_family
 def cancelled_anywhere(rng: random.Random, drawn: Scenario) -> Scenario:
     """A run is cancelled while it begins, while it sends, or while its program leaves it; at a turn or at a commit."""
-    first = Act("send", given_as=rng.choice(("list", "async")), cancel_again=rng.choice((None, 1, 2, 3)))  # type: ignore[arg-type]
+    first = Act("send", given_as=rng.choice(("list", "async")), cancel_again=rng.choice((None, 1, 2, 3)))
     if rng.random() < 0.5:
         first = replace(first, cancel_on_commit=rng.randrange(1, 20), cancel_before=rng.random() < 0.5)
     else:
