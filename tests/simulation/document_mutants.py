@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amili_arm_async import auth
+from amili_arm_async import auth, retry
 from amili_arm_async.bulk import (
     chunking,
     control,
@@ -12,14 +12,16 @@ from amili_arm_async.bulk import (
     lookups,
     polling,
     reader,
+    reconcile,
     result_entries,
     result_names,
     results,
+    run,
     runner,
 )
-from amili_arm_async.bulk.journal import dead_letter
-from amili_arm_async.bulk.journal.replay import engine
-from amili_arm_async.bulk.journal.sqlite import contents, find_run, journal, other_runs, store
+from amili_arm_async.bulk.journal import dead_letter, matching, repeats
+from amili_arm_async.bulk.journal.replay import engine, plan
+from amili_arm_async.bulk.journal.sqlite import contents, find_run, inspect, journal, other_runs, reconcile_store, sent_numbers, store
 from amili_arm_async.nightly import money
 
 from .mutants import Patches, edited, mutant, needs
@@ -154,7 +156,7 @@ def a_replay_takes_out_all_that_it_sent() -> Patches:
 # --- look-ups and results ---------------------------------------------------------------------------------------------------
 
 
-@needs("look_up_blind_to_long")
+@needs("narrow", "look_up_blind_to_long")
 @mutant
 def a_short_number_proves_for_long_ones() -> Patches:
     """That a short number is found proves that longer ones would be."""
@@ -162,7 +164,7 @@ def a_short_number_proves_for_long_ones() -> Patches:
     return [edited(lookups.LookUpProofs, "missing", old, "{form for form in forms if not self._proved.get(form.kind, 0)}")]
 
 
-@needs("look_up_blind_to_blanks")
+@needs("narrow", "look_up_blind_to_blanks")
 @mutant
 def another_spelling_is_as_good() -> Patches:
     """A number that was sent with a blank, and is not found without it, is absent."""
@@ -260,3 +262,156 @@ def what_was_compared_conflicts_with_itself() -> Patches:
     """A document that is written otherwise, and was compared before its run was cut off, has other content than itself."""
     _, name, decide = edited(contents, "decide_unsent", "is_known or entry.claimed is not None or", "is_known or")
     return [(store, name, decide)]
+
+
+# --- where drawn stories hardly ever go: see narrow.py ----------------------------------------------------------------------
+
+
+@needs("changed", "stop_after")
+@mutant
+def a_conflict_of_the_rest_is_not_written() -> Patches:
+    """Where a run has stopped, a conflict of what had no turn is in its report, and not in its journal and its dead letter."""
+    return [edited(in_flight.BatchTracker, "name", 'outcome.state == "invalid"', 'outcome.state == "blocked"')]
+
+
+@needs("narrow", "silence_before")
+@mutant
+def trouble_is_never_over() -> Patches:
+    """The patience of a run is counted from its first trouble on, though batches were accepted since."""
+    return [edited(control.RunControl, "is_answered", "self._trouble_since = None", "pass")]
+
+
+@needs("bare")
+@mutant
+def what_comes_twice_in_a_batch_is_sent_twice() -> Patches:
+    """Without a journal, a number that comes twice in one batch is sent twice."""
+    return [edited(repeats.Repeats, "_find", "        known.add(name)\n", "")]
+
+
+@needs("narrow", "odd_status_after")
+@mutant
+def a_499_proves_that_nothing_was_taken() -> Patches:
+    """A 499 counts as a refusal."""
+    return [(retry, "_RULES", {**retry._RULES, 499: retry._RULES[499]._replace(proof=retry.Proof.NOT_TAKEN)})]
+
+
+@needs("narrow", "look_up_blind_to_long", "record_fails")
+@mutant
+def one_form_that_is_found_is_enough() -> Patches:
+    """A batch is sent again where numbers of one of its forms are found, whatever others it has."""
+    old = "if without := forms & missing:"
+    return [edited(reconcile.Reconciler, "_send_absent_again", old, "if (without := forms & missing) == forms:")]
+
+
+@needs("narrow", "deadline", "settle", "resend_absent")
+@mutant
+def a_short_time_to_settle_counts() -> Patches:
+    """A time to settle that is shorter than the deadline of an earlier attempt counts, also where absent documents are sent again."""
+    _, name, settle = edited(lookups, "settle_time", "settle is not None and settle > deadline", "settle is not None")
+    return [(reconcile, name, settle)]
+
+
+@needs("narrow", "deadline", "look_up_lags")
+@mutant
+def the_last_deadline_counts() -> Patches:
+    """The deadline of the last attempt counts, also where an earlier one gave more time."""
+    return [edited(store.RunStore, "begin", "CASE WHEN deadline < ? THEN ? ELSE deadline END", "coalesce(?, ?)")]
+
+
+@needs("restore", "resend_absent", "silence_before", "look_up_lags")
+@mutant
+def a_stale_journal_knows_its_attempts() -> Patches:
+    """On a stale journal, what is absent is sent again when the attempt that it knows has settled, and not the one that it does not."""
+    old = "if self._settings.resend_absent)]"
+    return [edited(reconcile.Reconciler, "_wait_until_settled", old, "if not self._settings.resend_absent)]")]
+
+
+@needs("restore", "look_up_lags")
+@mutant
+def the_earliest_stale_time_counts() -> Patches:
+    """Of several times at which a stale journal may have been used, the earliest one counts."""
+    return [edited(reconcile.StaleJournalCheck, "_absent", "max((since.sent for", "min((since.sent for")]
+
+
+# --- what is written late, or by half ---------------------------------------------------------------------------------------
+
+
+@needs("narrow", "freeze_at", "kill_at")
+@mutant
+def a_refusal_is_written_later() -> Patches:
+    """That an attempt was refused may be written after the intent of the next one."""
+    old = "self._put if self._key.safe and not self._only_latest else self._put_urgent"
+    return [edited(journal.SqliteRunJournal, "requeue", old, "self._put")]
+
+
+@needs("narrow", "bad_data")
+@mutant
+def a_split_is_written_later() -> Patches:
+    """That a batch was split may be written after the intents of its parts."""
+    return [edited(journal.SqliteRunJournal, "split", "self._put if self._key.safe else self._put_urgent", "self._put")]
+
+
+@needs("narrow", "record_fails")
+@mutant
+def one_replaces_all_that_are_equal() -> Patches:
+    """A document without a number replaces all equal ones that were not taken."""
+    owner, name, decide = edited(matching, "decide_document", "(free if numbered else free[:1])", "free")
+    return [(owner, name, decide), (store, name, decide)]
+
+
+@needs("prune", "run_id")
+@mutant
+def kept_numbers_are_in_the_wrong_order() -> Patches:
+    """The numbers that a pruned run leaves are in the wrong order, and not all of them are found."""
+    old = "ORDER BY length(name), name"
+    owner, name, keep = edited(sent_numbers, "keep_numbers", old, "ORDER BY length(name), name DESC")
+    return [(owner, name, keep), (inspect, name, keep)]
+
+
+@needs("dead_letter", "bad_data")
+@mutant
+def what_was_sent_again_has_two_lines() -> Patches:
+    """A record that failed and was sent again has a line in the dead letter for each time."""
+    return [edited(dead_letter.DeadLetter, "_lines_of", " or position in batch.replaced", "")]
+
+
+@needs("replay", "takes_away")
+@mutant
+def a_replay_needs_no_journal() -> Patches:
+    """A replay sends documents whose journal is gone."""
+    old = 'return "stay" if letter.is_document and group.journal is not None else "adopt"'
+    return [
+        edited(plan, "_action", old, 'return "adopt"'),
+        edited(plan.ReplayPlan, "make", "elif group.is_document and group.journal is not None:", "elif False:"),
+    ]
+
+
+# --- who is cancelled -------------------------------------------------------------------------------------------------------
+
+
+@needs("narrow", "cancel_on_commit")
+@mutant
+def a_202_is_recorded_unshielded() -> Patches:
+    """A run that is cancelled between a 202 and its record does not wait for that."""
+    return [edited(delivery.BatchSender, "_is_first", "CancelScope(shield=True)", "CancelScope(shield=False)")]
+
+
+@needs("narrow", "streamed", "cancel_at")
+@mutant
+def a_program_that_is_cancelled_does_not_wait() -> Patches:
+    """A program that is cancelled while it leaves a run does not wait until that has ended."""
+    return [edited(run, "_wait_for", "await asyncio.gather(task, return_exceptions=True)", "await asyncio.sleep(0)")]
+
+
+@needs("narrow", "cancel_on_commit", "resend_absent")
+@mutant
+def what_is_sent_again_is_taken_out_too_early() -> Patches:
+    """The records of a batch that is sent again are taken out before it is written down: a cancellation meanwhile loses them."""
+    return [edited(reconcile_store.SqliteReconcileStore, "enter_again", "self._deferred.of(batch)", "self._deferred.take(batch)")]
+
+
+@needs("narrow", "cancel_at")
+@mutant
+def a_cancelled_begin_keeps_the_lock() -> Patches:
+    """A run that is cancelled while it begins keeps its lock."""
+    return [edited(journal.SqliteRunJournal, "begin", "        thread.finish()\n", "        pass\n")]

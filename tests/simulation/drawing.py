@@ -24,7 +24,7 @@ from .service import (
     SHORT_TOKENS,
 )
 
-__all__ = ["RUN", "Act", "Scenario", "draw", "read_case"]
+__all__ = ["OTHER_RUN", "RUN", "Act", "Scenario", "draw", "read_case"]
 
 RUN = "2026-11-20"
 OTHER_RUN = "2026-11-21"
@@ -280,7 +280,23 @@ def draw(seed: int) -> Scenario:
         lengths=BLIND_TO_LONG in faults or rng.random() < 0.1,
         blanks=BLIND_TO_BLANKS in faults or rng.random() < 0.1,
     )
-    return _with_more(_with_another(_narrow(rng, drawn) if rng.random() < _NARROW else drawn))
+    return _with_more(_with_another(_narrowed(rng, drawn)))
+
+
+def _narrowed(rng: random.Random, drawn: Scenario) -> Scenario:
+    """Makes some stories narrow. Others stay what they are: of those in which a program says how long documents take to appear, some say
+    a time between the usual deadline and the long one."""
+    chance = rng.random()
+    if chance < _NARROW:
+        return _narrow(rng, drawn)
+    if chance < _NARROW + _OF_FAMILIES:
+        # Only now: it needs what is above.
+        from .narrow import draw_narrow
+
+        return draw_narrow(drawn)
+    more = random.Random(f"{drawn.seed}/settle")
+    settles = [130.0 if act.settle is not None and more.random() < _BETWEEN else act.settle for act in drawn.acts]
+    return replace(drawn, acts=tuple(replace(act, settle=settle) for act, settle in zip(drawn.acts, settles, strict=True)))
 
 
 def _with_another(drawn: Scenario) -> Scenario:
@@ -357,7 +373,11 @@ _FORGETS = 0.1
 
 
 _NARROW = 0.1
-"""How many stories have nothing but what together leads to a place that others hardly ever reach."""
+_OF_FAMILIES = 0.1
+"""How many stories have nothing but what together leads to a place that others hardly ever reach: of those below, and of `narrow.py`."""
+
+_BETWEEN = 0.4
+"""How many of those that know how long documents take to appear say something between the usual deadline and the long one."""
 
 
 def _narrow(rng: random.Random, drawn: Scenario) -> Scenario:

@@ -218,6 +218,7 @@ def halves_are_the_same_half() -> Patches:
     return [(Batch, "halves", halves)]
 
 
+@needs("narrow", "order", "resend_absent")
 @mutant
 def as_many_records_are_the_same_records() -> Patches:
     """Some records of a batch in another order are taken for the batch as it is: indexes, keys and texts no longer belong together."""
@@ -351,6 +352,7 @@ def an_old_journal_is_believed() -> Patches:
     return [(mark, "_why", lambda *_: None)]
 
 
+@needs("restore")
 @mutant
 def the_mark_is_written_once() -> Patches:
     """The mark beside a journal does not say how often documents were sent since."""
@@ -371,6 +373,7 @@ def a_stale_journal_looks_nothing_up() -> Patches:
     return [(reconcile.StaleJournalCheck, "outcomes", outcomes)]
 
 
+@needs("narrow", "order", "resend_absent")
 @mutant
 def a_resend_has_the_places_of_others() -> Patches:
     """Documents that are resent after the source changed its order have the indexes of others."""
@@ -697,7 +700,7 @@ def a_result_that_comes_meanwhile_is_not_seen() -> Patches:
     return [edited(journal.SqliteRunJournal, "decide", kept + read, read + kept)]
 
 
-@needs("cancel_at", "resend_absent")
+@needs("narrow", "cancel_on_commit", "resend_absent")
 @mutant
 def a_cancelled_reconcile_does_not_wait() -> Patches:
     """A reconcile that is cancelled while the journal records a batchUuid calls its batch unknown."""
@@ -805,7 +808,7 @@ def what_another_run_has_sent_since_is_not_seen() -> Patches:
     return [edited(other_runs.OtherRuns, "_refresh", "self._spans.pop(run, None)", "pass")]
 
 
-@needs("other_result", "record_fails")
+@needs("narrow", "other_result", "record_fails")
 @mutant
 def fewer_successes_are_enough() -> Patches:
     """A result that counts fewer successes than there are records is a success of all."""
@@ -813,14 +816,14 @@ def fewer_successes_are_enough() -> Patches:
     return [edited(results.Reading, "_rest", old, "short = False")]
 
 
-@needs("other_result", "record_fails")
+@needs("narrow", "other_result", "record_fails")
 @mutant
 def a_part_is_the_whole() -> Patches:
     """A 206 with a word of success is a success of all."""
     return [edited(results.Reading, "_rest", 'rule_of(result.http_status).poll != "partial" and ', "")]
 
 
-@needs("other_result", "record_fails")
+@needs("narrow", "other_result", "record_fails")
 @mutant
 def evidence_does_not_count() -> Patches:
     """A count of failures says nothing against a word of success."""
