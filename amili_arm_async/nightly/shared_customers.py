@@ -163,15 +163,14 @@ class SharedCustomers:
 
     def _wait(self, connection: PostgresConnection) -> Owner | None:
         """Returns the name of this process where it has its turn; None where the customers were sent."""
-        with connection.transaction():
-            statement = "INSERT INTO nights (run_id, client_no, started) VALUES (?, ?, extract(epoch FROM clock_timestamp()))"
-            connection.execute(f"{statement} ON CONFLICT DO NOTHING", self._named)
-        used, first = self._times_used(connection), self._read(connection)
+        patiently, read = connection.patiently, partial(self._read, connection)
+        patiently(partial(self._enter, connection))
+        used, first = patiently(partial(self._times_used, connection)), patiently(read)
         has_told = False
         while True:
-            night = self._read(connection)
+            night = patiently(read)
             if night.sent > used:
-                self._take_in(connection, night)
+                patiently(partial(self._take_in, connection))
                 return None
             if night.failed > first.failed:
                 raise ArmError(f"another process could not send the customers, so no documents are sent: {night.error}")
@@ -189,6 +188,12 @@ class SharedCustomers:
             if not self._patience.wait(min(_LOOK, self._lease * BEAT)):
                 raise ArmError("the wait for the customers was ended")
 
+    def _enter(self, connection: PostgresConnection) -> None:
+        """Notes that the night has customers."""
+        with connection.transaction():
+            statement = "INSERT INTO nights (run_id, client_no, started) VALUES (?, ?, extract(epoch FROM clock_timestamp()))"
+            connection.execute(f"{statement} ON CONFLICT DO NOTHING", self._named)
+
     def _times_used(self, connection: PostgresConnection) -> int:
         """Returns which sending of the customers this part relied on when it was sent to its end; 0 where it was not yet."""
         if self._used is not None:
@@ -200,7 +205,7 @@ class SharedCustomers:
         row = connection.execute("SELECT id, sent, failed, error FROM nights WHERE run_id = ? AND client_no = ?", self._named).fetchone()
         return _Night(*row)
 
-    def _take_in(self, connection: PostgresConnection, night: _Night) -> None:
+    def _take_in(self, connection: PostgresConnection) -> None:
         """Reads the customers that did not succeed."""
         failed = FailedCustomers()
         # A later sending removes those of an earlier one: all are read as they are at one time.
