@@ -101,9 +101,7 @@ def _read(connection: PostgresConnection, run: int, part: int) -> tuple[Owner | 
     return owner, epoch, writes, max(left, connection.lease) if is_back and owner is not None else left
 
 
-def _takes(
-    connection: PostgresConnection, run: int, part: int, owner: Owner, epoch: int, writes: int, *, former: Owner | None
-) -> bool:
+def _takes(connection: PostgresConnection, run: int, part: int, owner: Owner, epoch: int, writes: int, *, former: Owner | None) -> bool:
     """Takes a part that was found free; returns whether nobody else was faster. From then on the connection is fenced."""
     taken = connection.patiently(partial(_take, connection, run, part, owner, epoch, writes, former=former))
     if taken is not None:

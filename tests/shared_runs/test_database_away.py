@@ -189,8 +189,6 @@ async def test_a_lease_that_could_not_be_renewed_is_waited_for(
     assert await two.counts() == [NUMBER, NUMBER]
 
 
-
-
 def test_a_turn_is_taken_once_where_the_answer_to_that_was_lost(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import psycopg
 
