@@ -288,6 +288,8 @@ class Reconciler(_LookUpWork):
 
     async def _why_blocked(self, number: int) -> str | None:
         """Returns why a batch must not be sent again, though it is absent: what a document of it depends on has failed since then."""
+        if not self._observers:
+            return None
         batch = await self._store.read(number)
         texts = split_json_objects(batch.body) if batch.body is not None else []
         records = [texts[position] for position in self._store.waiting(number)] if texts else []

@@ -96,9 +96,14 @@ def _read(connection: PostgresConnection, run: int, part: int) -> tuple[Owner | 
             row = connection.execute(query, (run, part)).fetchone()
     text, epoch, writes, left = row
     owner = msgspec.json.decode(text, type=Owner) if text is not None else None
-    # While the database was away its owner could not renew the lease: after that it has the time of a lease for it.
+    return owner, epoch, writes, _with_grace(connection, left)
+
+
+def _with_grace(connection: PostgresConnection, left: float) -> float:
+    """Returns the seconds that are left of a lease. While the database was away its owner could not renew it, and has the time of a lease
+    for that once it is back."""
     is_back = clock.monotonic() - connection.reconnected < connection.lease
-    return owner, epoch, writes, max(left, connection.lease) if is_back and owner is not None else left
+    return max(left, connection.lease) if is_back else left
 
 
 def _takes(connection: PostgresConnection, run: int, part: int, owner: Owner, epoch: int, writes: int, *, former: Owner | None) -> bool:
@@ -199,4 +204,4 @@ def is_owned(connection: PostgresConnection, run: int, part: int = 0) -> bool:
     """
     query = f"SELECT owner, {_LEFT} FROM parts WHERE run = ? AND part = ? AND owner IS NOT NULL"  # noqa: S608 - our own words
     rows = connection.execute(query, (run, part))
-    return any(left > 0 and not is_dead(msgspec.json.decode(owner, type=Owner)) for owner, left in rows.fetchall())
+    return any(_with_grace(connection, left) > 0 and not is_dead(msgspec.json.decode(owner, type=Owner)) for owner, left in rows.fetchall())

@@ -71,11 +71,22 @@ class SendingNight(Sending):
     async def send(self, source: Any) -> Any:
         options = quick(journal=self._url, run_id=RUN_ID)
         night = self._arm.nightly(
-            customers=source, documents=DOCUMENTS, customer_options=quick(), document_options=options, parts=4, part=PART
+            customers=self.customers_of(source), documents=DOCUMENTS, customer_options=quick(), document_options=options, parts=4, part=PART
         )
         report = (await night).documents
         assert report is not None
         return report.counts
+
+    def customers_of(self, source: Any) -> Any:
+        """Returns the customers that a process is called with."""
+        return source
+
+
+class SendingNightWithout(SendingNight):
+    """The second process was called without customers."""
+
+    def customers_of(self, source: Any) -> Any:
+        return source if isinstance(source, Paused) else None
 
 
 class Two:
@@ -120,7 +131,7 @@ async def begin(arm: ArmClient, caplog: pytest.LogCaptureFixture) -> AsyncIterat
         await two.end()
 
 
-KINDS = pytest.mark.parametrize("kind", [SendingPart, SendingNight])
+KINDS = pytest.mark.parametrize("kind", [SendingPart, SendingNight, SendingNightWithout])
 
 
 @KINDS
@@ -168,23 +179,24 @@ async def test_who_waits_ends_at_once_where_the_database_refuses_it(
     assert "waited" not in str(caught.value)
 
 
+@KINDS
 async def test_a_lease_that_could_not_be_renewed_is_waited_for(
-    begin: Any, database: str, postgres: Server, monkeypatch: pytest.MonkeyPatch
+    begin: Any, database: str, postgres: Server, monkeypatch: pytest.MonkeyPatch, kind: type[Sending]
 ) -> None:
-    two = await begin(SendingPart, database)
-    looks: list[Any] = []
-    read = lease._read
+    two = await begin(kind, database)
+    looks: list[float] = []
+    with_grace = lease._with_grace
 
-    def noted(*arguments: Any) -> Any:
-        looks.append(read(*arguments))
-        return looks[-1]
+    def noted(connection: PostgresConnection, left: float) -> float:
+        looks.append(left)
+        return with_grace(connection, left)
 
     # As after an outage that was longer than the lease: the owner goes on within seconds, and the lease has ended.
     postgres.execute(
         "UPDATE amili_arm.parts SET lease_until = lease_until - interval '1 hour';"
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'amili-arm'"
     )
-    monkeypatch.setattr(lease, "_read", noted)
+    monkeypatch.setattr(lease, "_with_grace", noted)
     await until(lambda: len(looks) > 1)
     assert await two.counts() == [NUMBER, NUMBER]
 
