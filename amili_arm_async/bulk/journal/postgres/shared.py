@@ -8,14 +8,14 @@ from .... import clock
 from ....errors import ConfigurationError, JournalError
 from ....postgres.connection import PostgresConnection
 from ....postgres.schema import prepare_schema
-from ...parts import HASH_KEY, HASH_VERSION, PartHash, part_of_name
+from ...parts import HASH_KEY, HASH_VERSION, PartHash, part_of_name, part_run_id
 from .store import WORD
 
 if TYPE_CHECKING:
     from ....database.url import DatabaseUrl
     from ..run_key import RunKey
 
-__all__ = ["enter", "find", "refuse_shared", "write_report"]
+__all__ = ["enter", "find", "is_begun", "refuse_shared", "write_report"]
 
 _NAMED: Final = "run_id = ? AND operation = ? AND client_no = ?"
 
@@ -95,6 +95,24 @@ def find(connection: Any, key: RunKey) -> PartHash | None:
             "that one"
         )
     return PartHash(parts, hash_key)
+
+
+def is_begun(connection: Any, key: RunKey) -> bool:
+    """Returns whether a part of a shared run was begun.
+
+    Args:
+        connection: to the database.
+        key: the whole run.
+
+    Raises:
+        ConfigurationError: it was begun against another address.
+        JournalError: it was begun by another version of the library.
+    """
+    if (found := find(connection, key)) is None:
+        return False
+    names = [part_run_id(key.run_id, part, found.parts) for part in range(found.parts)]
+    query = "SELECT 1 FROM runs WHERE operation = ? AND client_no = ? AND run_id = ANY(?) AND pruned IS NULL LIMIT 1"
+    return connection.execute(query, (key.operation, key.client_no, names)).fetchone() is not None
 
 
 def refuse_shared(connection: Any, key: RunKey) -> None:
