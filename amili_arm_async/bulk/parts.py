@@ -17,6 +17,7 @@ from msgspec import Struct
 from ..config import check_int
 from ..errors import RecordError
 from .fingerprints import as_key, keyed_name, keyed_names
+from .record_amounts import RecordAmounts
 
 __all__ = [
     "HASH_KEY",
@@ -82,6 +83,8 @@ class PartOfRun(Struct, frozen=True):
         hash: tells the part of each record.
         lease: seconds for which a process owns the part after each thing that it records.
         report: makes the report of an attempt when it ends; called with whether its source was read to the end.
+        amounts: returns the money of records that were read and have no final state yet, by their indexes in the source; None where that
+            of one is not known.
     """
 
     run_id: str
@@ -89,6 +92,7 @@ class PartOfRun(Struct, frozen=True):
     hash: PartHash
     lease: float
     report: Callable[[bool], bytes]
+    amounts: Callable[[Sequence[int]], RecordAmounts | None]
 
     def is_sibling(self, run_id: str) -> bool:
         """Returns whether a run is another part of the same shared run.

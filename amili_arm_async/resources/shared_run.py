@@ -233,7 +233,7 @@ class SharedRun:
             return msgspec.json.encode(_sums(run.report, money, timeline, customers()))
 
         options = replace(self._options, run_id=part_run_id(self.run_id, part, self.parts))
-        of_run = PartOfRun(self.run_id, part, self._hash, self._lease, report)
+        of_run = PartOfRun(self.run_id, part, self._hash, self._lease, report, money.amounts_of)
         run = self._bulk.run(OPERATION, records, options=options, observers=observers, part=of_run, **self._how)
         return run
 
@@ -333,5 +333,15 @@ def _sums(report: BulkReport, money: MoneyObserver, timeline: TimelineObserver, 
 
 def _totals(summary: PartSummary) -> PartTotals:
     attempts = [_SUMS.decode(attempt.report) for attempt in summary.reports]
-    complete = [sums for attempt, sums in zip(summary.reports, attempts, strict=True) if attempt.is_complete]
-    return PartTotals(summary.started, summary.ended, summary.counts, attempts, complete[-1] if complete else None)
+    complete = [(attempt.attempt, sums) for attempt, sums in zip(summary.reports, attempts, strict=True) if attempt.is_complete]
+    number, last = complete[-1] if complete else (0, None)
+    return PartTotals(
+        summary.started,
+        summary.ended,
+        summary.counts,
+        summary.money,
+        summary.without_amount,
+        attempts,
+        last,
+        is_latest=number == summary.attempts,
+    )

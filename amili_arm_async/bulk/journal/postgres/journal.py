@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from ....postgres.worker import PostgresWorker
 from ...chunking import Batch, split_json_objects
 from ...outcomes import Outcome, State
 from ...parts import own_places, refuse_foreign
+from ...record_amounts import RecordAmounts
 from ..recorder import SendDecision
 from ..run_key import RunKey
 from ..sqlite.find_run import find_run
@@ -74,6 +76,9 @@ class PostgresRunJournal(SqliteRunJournal):
     def _place_of(self, options: BulkOptions) -> str:
         return str.__str__(self._url)
 
+    def _amounts_of(self, indexes: Sequence[int]) -> RecordAmounts | None:
+        return self._part.amounts(indexes) if self._part is not None else None
+
     def _make_thread(self) -> DatabaseWorker:
         return PostgresWorker(self._url, self._open_run, self._store.release, WORD, self._patience)
 
@@ -127,6 +132,7 @@ class PostgresRunJournal(SqliteRunJournal):
         """
         if self._part is not None:
             refuse_foreign(self._part.hash, self._part.part, batch.keys, batch.indexes)
+            batch = replace(batch, amounts=self._part.amounts(batch.indexes))
         return await super().decide(batch)
 
     def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], outcome: Outcome, body: bytes | None) -> None:
