@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from types import TracebackType
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ..database.url import DatabaseUrl
     from ..postgres.owner import Owner
 
-__all__ = ["SharedCustomers", "failed_customers", "read_customers", "read_nights", "times_sent"]
+__all__ = ["SharedCustomers", "customers_in", "failed_customers", "read_customers", "read_nights", "times_sent"]
 
 _WORD: Final = "journal"
 
@@ -296,16 +297,29 @@ def read_customers(url: DatabaseUrl, run_id: str, client_no: int) -> CustomersOf
     Raises:
         JournalError: the database can't be used.
     """
-    return read_nights(url, " WHERE run_id = ? AND client_no = ?", (run_id, client_no)).get((run_id, client_no))
+    with closing(PostgresConnection(url, _WORD)) as connection:
+        return customers_in(connection, run_id, client_no)
 
 
-def read_nights(url: DatabaseUrl, where: str = "", parameters: tuple[object, ...] = ()) -> dict[tuple[str, int], CustomersOfNight]:
+def customers_in(connection: PostgresConnection, run_id: str, client_no: int) -> CustomersOfNight | None:
+    """Reads what is known of the customers of a night in parts, for who reads more in the same transaction. See `read_customers`.
+
+    Args:
+        connection: to the database.
+        run_id: the name of the night.
+        client_no: the client number.
+
+    Returns:
+        What is known; None where no night of this name sends customers.
+    """
+    return _read_nights(connection, " WHERE run_id = ? AND client_no = ?", (run_id, client_no)).get((run_id, client_no))
+
+
+def read_nights(url: DatabaseUrl) -> dict[tuple[str, int], CustomersOfNight]:
     """Reads what is known of the customers of all nights in parts. It blocks.
 
     Args:
         url: of the database.
-        where: a condition in SQL.
-        parameters: of the condition.
 
     Returns:
         What is known, by the name of the night and the client number; the oldest night first.
@@ -313,14 +327,17 @@ def read_nights(url: DatabaseUrl, where: str = "", parameters: tuple[object, ...
     Raises:
         JournalError: the database can't be used.
     """
-    connection = PostgresConnection(url, _WORD)
-    try:
-        query = f"SELECT run_id, client_no, id, started, report, error FROM nights{where} ORDER BY id"  # noqa: S608 - our own words
-        return {
-            (run_id, client_no): CustomersOfNight(
-                started, msgspec.json.decode(report, type=Part) if report is not None else None, error, is_owned(connection, -night, _PART)
-            )
-            for run_id, client_no, night, started, report, error in connection.execute(query, parameters).fetchall()
-        }
-    finally:
-        connection.close()
+    with closing(PostgresConnection(url, _WORD)) as connection:
+        return _read_nights(connection)
+
+
+def _read_nights(
+    connection: PostgresConnection, where: str = "", parameters: tuple[object, ...] = ()
+) -> dict[tuple[str, int], CustomersOfNight]:
+    query = f"SELECT run_id, client_no, id, started, report, error FROM nights{where} ORDER BY id"  # noqa: S608 - our own words
+    return {
+        (run_id, client_no): CustomersOfNight(
+            started, msgspec.json.decode(report, type=Part) if report is not None else None, error, is_owned(connection, -night, _PART)
+        )
+        for run_id, client_no, night, started, report, error in connection.execute(query, parameters).fetchall()
+    }

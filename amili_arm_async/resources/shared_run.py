@@ -25,7 +25,7 @@ from ..config import BulkOptions, RetryPolicy, Timeout, check_int, check_number
 from ..errors import ConfigurationError
 from ..nightly.money import MoneyObserver
 from ..nightly.report import ReportSchema, money_of, reasons_of
-from ..nightly.shared_customers import read_customers
+from ..nightly.shared_customers import customers_in
 from ..nightly.shared_report import PartSums, PartTotals, shared_report
 from ..nightly.timeline import TimelineObserver
 from ..sources.arrow import ArrowStream
@@ -283,19 +283,23 @@ def read_shared_report(url: DatabaseUrl, key: RunKey, parts: int, *, results_awa
     Raises:
         JournalError: there is no such run, or the database can't be used.
     """
-    totals = {one.part: _totals(one) for one in shared_reading.read(url, key)}
     success = success_states(accepted_is_enough=not results_awaited)
+    # All as of one moment: else a part that is sent meanwhile would have the counts of one, and the reasons of another.
+    with shared_reading.snapshot(url) as journal:
+        totals = {one.part: _totals(one) for one in shared_reading.read(journal, url, key)}
+        reasons = reasons_of(_Failures(lambda: shared_reading.failures_in(journal, url, key, success)))
+        customers = customers_in(journal, key.run_id, key.client_no)
     schema = shared_report(
         totals,
         parts=parts,
-        reasons=reasons_of(_Failures(lambda: shared_reading.failures(url, key, success))),
+        reasons=reasons,
         now=clock.unix_time(),
         operation=key.operation,
         client_no=key.client_no,
         base_url=key.base_url,
         run_id=key.run_id,
         results_awaited=results_awaited,
-        customers=read_customers(url, key.run_id, key.client_no),
+        customers=customers,
     )
     done = tuple(part for part, one in totals.items() if one.ended is not None and one.complete is not None)
     return SharedReport(schema, parts, done)

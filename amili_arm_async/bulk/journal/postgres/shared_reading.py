@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -23,7 +24,7 @@ from .store import amounts_in
 if TYPE_CHECKING:
     from ....database.url import DatabaseUrl
 
-__all__ = ["AttemptReport", "PartSummary", "failures", "keys_of_run", "read"]
+__all__ = ["AttemptReport", "PartSummary", "failures", "failures_in", "keys_of_run", "read", "snapshot"]
 
 
 class AttemptReport(NamedTuple):
@@ -67,11 +68,29 @@ class PartSummary(NamedTuple):
     reports: list[AttemptReport]
 
 
-def read(url: DatabaseUrl, key: RunKey) -> list[PartSummary]:
-    """Reads what is known of a shared run: also while it is going on.
+@contextlib.contextmanager
+def snapshot(url: DatabaseUrl) -> Iterator[Any]:
+    """Opens a journal as it is at one moment: what is read belongs together, whatever others write meanwhile.
 
     Args:
         url: of the database.
+
+    Yields:
+        The connection.
+
+    Raises:
+        JournalError: there is no journal, or it can't be used.
+    """
+    with opened(url) as connection, connection.transaction(reads=True):
+        yield connection
+
+
+def read(connection: Any, url: DatabaseUrl, key: RunKey) -> list[PartSummary]:
+    """Reads what is known of a shared run: also while it is going on.
+
+    Args:
+        connection: to the database; see `snapshot`.
+        url: of the database, for error messages.
         key: the whole run.
 
     Returns:
@@ -81,11 +100,10 @@ def read(url: DatabaseUrl, key: RunKey) -> list[PartSummary]:
         JournalError: there is no such run, or a part of it was pruned.
         ConfigurationError: it was begun against another address.
     """
-    with opened(url) as connection, connection.transaction(reads=True):
-        found = find(connection, key)
-        if found is None:
-            raise JournalError(f"the journal {url} has no run {key.run_id!r} in parts ({key.operation}, client {key.client_no})")
-        return [_summary(connection, part, *row) for part, row in _rows(connection, url, key, found.parts)]
+    found = find(connection, key)
+    if found is None:
+        raise JournalError(f"the journal {url} has no run {key.run_id!r} in parts ({key.operation}, client {key.client_no})")
+    return [_summary(connection, part, *row) for part, row in _rows(connection, url, key, found.parts)]
 
 
 def _rows(connection: Any, url: DatabaseUrl, key: RunKey, parts: int) -> list[tuple[int, Any]]:
@@ -186,7 +204,7 @@ def keys_of_run(url: DatabaseUrl, run_id: str, client_no: int | None) -> list[tu
 
 
 def failures(url: DatabaseUrl, key: RunKey, success: frozenset[State]) -> Iterator[RecordOutcome]:
-    """Reads the records of a shared run that did not succeed, some at a time.
+    """Reads the records of a shared run that did not succeed, some at a time, each as it is then.
 
     Args:
         url: of the database.
@@ -199,16 +217,31 @@ def failures(url: DatabaseUrl, key: RunKey, success: frozenset[State]) -> Iterat
     Raises:
         JournalError: there is no such run, or the database can't be used.
     """
+    with opened(url) as connection:
+        yield from failures_in(connection, url, key, success)
+
+
+def failures_in(connection: Any, url: DatabaseUrl, key: RunKey, success: frozenset[State]) -> Iterator[RecordOutcome]:
+    """Reads the records of a shared run that did not succeed, for who reads more of the same moment. See `failures`.
+
+    Args:
+        connection: to the database; see `snapshot`.
+        url: of the database, for error messages.
+        key: the whole run.
+        success: the states that count as success.
+
+    Yields:
+        The records.
+    """
     words = ", ".join(f"'{state}'" for state in sorted(success))
     is_odd = f"state <> 'queued' AND (exceptions IS NOT NULL OR state <> 'settled' OR final NOT IN ({words}))"
-    with opened(url) as connection:
-        found = find(connection, key)
-        for _, (run, *_) in _rows(connection, url, key, found.parts) if found is not None else ():
-            for batch in ids(connection, run, is_odd):
-                yield from _failures_in(connection, batch, success)
+    found = find(connection, key)
+    for _, (run, *_) in _rows(connection, url, key, found.parts) if found is not None else ():
+        for batch in ids(connection, run, is_odd):
+            yield from _failures_of(connection, batch, success)
 
 
-def _failures_in(connection: Any, batch: int, success: frozenset[State]) -> Iterator[RecordOutcome]:
+def _failures_of(connection: Any, batch: int, success: frozenset[State]) -> Iterator[RecordOutcome]:
     records, outcome, exceptions = read_row(connection, batch)
     keys, gone, places = keys_of(connection, batch), superseded(connection, batch), read_records(connection, batch)[2]
     for position in range(records):
