@@ -174,6 +174,7 @@ CREATE TABLE shared_runs (
     hash_key TEXT NOT NULL,
     hash_version INTEGER NOT NULL,
     started DOUBLE PRECISION NOT NULL,
+    pruned DOUBLE PRECISION,
     PRIMARY KEY (run_id, operation, client_no)
 );
 -- What an attempt at a part counted and summed up, written when it ended. complete: it read its source to the end.

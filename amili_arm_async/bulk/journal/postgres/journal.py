@@ -26,7 +26,7 @@ from ..recorder import SendDecision
 from ..run_key import RunKey
 from ..sqlite.find_run import find_run
 from ..sqlite.journal import SqliteRunJournal
-from .shared import refuse_shared, write_report
+from .shared import refuse_pruned, refuse_shared, write_report
 from .store import WORD, PostgresRunStore
 
 if TYPE_CHECKING:
@@ -99,7 +99,9 @@ class PostgresRunJournal(SqliteRunJournal):
     def _enter_run(self, connection: Any) -> int:
         key = self._key
         with connection.transaction():
-            if self._part is None and self._reads_source:
+            if self._part is not None:
+                refuse_pruned(connection, key, self._part)
+            elif self._reads_source:
                 refuse_shared(connection, key)
             if (found := find_run(connection, self._path, key)) is not None:
                 return found[0]
