@@ -25,6 +25,7 @@ __all__ = [
     "MOST_PARTS",
     "PartHash",
     "PartOfRun",
+    "SharedPart",
     "own_places",
     "part_of",
     "part_of_name",
@@ -64,14 +65,33 @@ class PartHash(Struct, frozen=True):
         Returns:
             The part of each.
         """
-        parts, prefix = self.parts, self.key.encode()
-        found = [
-            int.from_bytes(sha256(prefix + name.encode("utf-8", "surrogatepass")).digest()[:4], "big") % parts for name in keyed_names(keys)
-        ]
+        found = [self.of_name(name) for name in keyed_names(keys)]
         if len(found) == len(keys):
             return found
         numbered = iter(found)
         return [next(numbered) if key is not None else NO_NUMBER for key in keys]
+
+    def of_name(self, name: str) -> int:
+        """Returns the part of a document.
+
+        Args:
+            name: its number, as the journal has it.
+        """
+        return int.from_bytes(sha256(f"{self.key}{name}".encode("utf-8", "surrogatepass")).digest()[:4], "big") % self.parts
+
+
+class SharedPart(Struct, frozen=True):
+    """Which part of which shared run a run in the journal is.
+
+    Attributes:
+        run_id: the name of the whole run.
+        part: the part.
+        hash: tells the part of each document.
+    """
+
+    run_id: str
+    part: int
+    hash: PartHash
 
 
 class PartOfRun(Struct, frozen=True):
@@ -179,4 +199,4 @@ def part_of(number: str | int | Decimal, parts: int) -> int:
     key = as_key(number)
     if key is None:
         raise RecordError("a document without a documentNo belongs to no part: documents of a shared run need a number")
-    return int.from_bytes(sha256(f"{HASH_KEY}{keyed_name(key)}".encode("utf-8", "surrogatepass")).digest()[:4], "big") % parts
+    return PartHash(parts).of_name(keyed_name(key))

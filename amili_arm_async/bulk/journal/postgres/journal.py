@@ -153,8 +153,10 @@ class PostgresRunJournal(SqliteRunJournal):
             self._patience.seconds = min(self._patience.seconds, _AFTER_AN_END)
         try:
             if self._part is not None and self._thread is not None and self._run is not None and self._reads_source:
-                report = self._part.report(complete)
-                await self._call(partial(write_report, run=self._run.id, attempt=self._run.attempt, complete=complete, report=report))
+                # A replay has not read the source of the part.
+                is_whole = complete and self._reads_all
+                report = self._part.report(is_whole)
+                await self._call(partial(write_report, run=self._run.id, attempt=self._run.attempt, complete=is_whole, report=report))
         finally:
             left = await super().end(complete=complete)
         return left

@@ -172,6 +172,16 @@ class PostgresRunStore(RunStore):
         if table is not None:
             table.close()
 
+    @property
+    def ends_run(self) -> bool:
+        """Whether this attempt ends the run when its source is read to the end: a replay has only some of its records."""
+        return self.has_source and self.reads_all
+
+    def _forget_unsent(self, connection: Any) -> None:
+        # The report over all parts is made of the journal, and a replay may have only some of what was not sent.
+        if self.part is None or self.reads_all:
+            super()._forget_unsent(connection)
+
     def _note(self, connection: PostgresConnection) -> int:
         return note_change(connection, self.key.operation, self.key.client_no, self.key.base_url)
 

@@ -194,7 +194,7 @@ class SqliteRunJournal:
         left: dict[State, int] = {}
         try:
             await thread.call(self._store.tidy)
-            if complete and self._reads_source:
+            if complete and self._store.ends_run:
                 await thread.call(partial(self._store.end, now=clock.unix_time()))
             if complete:
                 left = await thread.call(self._store.left_behind)

@@ -186,8 +186,8 @@ class RunStore:
             " WHERE id = ?",
             (process, self.token, deadline, deadline, self.id),
         )
-        if self.has_source:
-            # Without a source it stays as it was: reconciling a run that was cut off does not complete it.
+        if self.ends_run:
+            # Else it stays as it was: reconciling a run that was cut off does not complete it.
             connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (self.id,))
         self.attempt = connection.execute("SELECT attempts FROM runs WHERE id = ?", (self.id,)).fetchone()[0]
         # An attempt that was killed has not written the dead letter.
@@ -222,6 +222,11 @@ class RunStore:
         return self._opened((rows[0] or low) + 1, open_batches)
 
     # What differs where the journal is not a file: see `journal.postgres.store`.
+
+    @property
+    def ends_run(self) -> bool:
+        """Whether this attempt ends the run when its source is read to the end."""
+        return self.has_source
 
     def _take(self, earlier: int) -> None:
         """Locks the run for this process; `earlier` is the process that began it last."""
