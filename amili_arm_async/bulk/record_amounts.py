@@ -110,12 +110,15 @@ class RecordAmounts(Struct, frozen=True, array_like=True):
         return [self._sum_of(self.currencies[number], some, totals, from_lines) for number, some in by_currency.items()]
 
     def _sum_of(self, currency: str | None, places: Sequence[int], totals: array[int], from_lines: frozenset[int]) -> AmountSum:
-        found = [totals[at] for at in places if totals[at] != NO_TOTAL]
+        found: Sequence[int]
+        found = totals if len(places) == len(totals) else [totals[at] for at in places]
+        if without := found.count(NO_TOTAL):
+            found = [total for total in found if total != NO_TOTAL]
         total = EXACT.divide(Decimal(sum(found)), SCALE)
         for at in places if self.odd else ():
             if at in self.odd:
                 total = EXACT.add(total, Decimal(self.odd[at]))
-        return AmountSum(currency, len(places), len(found), len(from_lines.intersection(places)), format(with_cents(total), "f"))
+        return AmountSum(currency, len(places), len(places) - without, len(from_lines.intersection(places)), format(with_cents(total), "f"))
 
     def encoded(self) -> tuple[str, bytes]:
         """Returns the sums and the money of each document, as a journal keeps them."""

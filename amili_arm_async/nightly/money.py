@@ -287,7 +287,7 @@ class MoneyObserver(RunObserver):
         Args:
             indexes: their indexes in the source.
         """
-        ordered = sorted(indexes)
+        ordered = list(indexes) if isinstance(indexes, range) else sorted(indexes)
         totals, numbers, odd, from_lines = array("q"), array("H"), dict[int, str](), list[int]()
         for slice_, places in self._slices_of(ordered):
             for number, place in enumerate(places, len(totals)) if slice_.odd or slice_.from_lines else ():

@@ -26,7 +26,7 @@ from ..recorder import SendDecision
 from ..run_key import RunKey
 from ..sqlite.find_run import find_run
 from ..sqlite.journal import SqliteRunJournal
-from .shared import refuse_pruned, refuse_shared, write_report
+from .shared import enter_part, refuse_pruned, refuse_shared, write_report
 from .store import WORD, PostgresRunStore
 
 if TYPE_CHECKING:
@@ -99,18 +99,21 @@ class PostgresRunJournal(SqliteRunJournal):
     def _enter_run(self, connection: Any) -> int:
         key = self._key
         with connection.transaction():
-            if self._part is not None:
-                refuse_pruned(connection, key, self._part)
-            elif self._reads_source:
+            if self._part is None and self._reads_source:
                 refuse_shared(connection, key)
             if (found := find_run(connection, self._path, key)) is not None:
                 return found[0]
-            connection.execute(
-                "INSERT INTO runs (run_id, operation, client_no, base_url, attempts, deadline, started, process)"
-                " VALUES (?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (key.run_id, key.operation, key.client_no, key.base_url, self._options.deadline, clock.unix_time(), os.getpid()),
-            )
+            if self._part is not None:
+                enter_part(connection, key, self._part, deadline=self._options.deadline, process=os.getpid())
+            else:
+                connection.execute(
+                    "INSERT INTO runs (run_id, operation, client_no, base_url, attempts, deadline, started, process)"
+                    " VALUES (?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    (key.run_id, key.operation, key.client_no, key.base_url, self._options.deadline, clock.unix_time(), os.getpid()),
+                )
             entered = find_run(connection, self._path, key)
+            if entered is None and self._part is not None:
+                refuse_pruned(connection, key, self._part)
             assert entered is not None
             return entered[0]
 

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from ...parts import PartOfRun
     from ..run_key import RunKey
 
-__all__ = ["enter", "find", "refuse_pruned", "refuse_shared", "write_report"]
+__all__ = ["enter", "enter_part", "find", "refuse_pruned", "refuse_shared", "write_report"]
 
 _NAMED: Final = "run_id = ? AND operation = ? AND client_no = ?"
+
+_ENTER_PART: Final = f"""WITH whole AS (SELECT pruned FROM shared_runs WHERE {_NAMED} FOR SHARE)
+INSERT INTO runs (run_id, operation, client_no, base_url, attempts, deadline, started, process)
+SELECT ?, ?, ?::bigint, ?, 0, ?::float8, ?::float8, ?::bigint WHERE NOT EXISTS (SELECT 1 FROM whole WHERE pruned IS NOT NULL)
+ON CONFLICT DO NOTHING"""  # noqa: S608 - our own words
 
 
 def enter(url: DatabaseUrl, key: RunKey, parts: int) -> PartHash:
@@ -124,18 +129,32 @@ def refuse_shared(connection: Any, key: RunKey) -> None:
         )
 
 
-def refuse_pruned(connection: Any, key: RunKey, part: PartOfRun) -> None:
-    """Refuses a part of a shared run that was pruned; until the end of the transaction, none can be.
+def enter_part(connection: Any, key: RunKey, part: PartOfRun, *, deadline: float, process: int) -> None:
+    """Enters the run of a part, unless it is there, or the shared run was pruned; until the end of the transaction, that can't be.
 
     Args:
         connection: to the database, in a transaction.
+        key: the run of the part.
+        part: the part.
+        deadline: of the attempt, in seconds.
+        process: the id of this process.
+    """
+    run = (*_named(key), key.base_url, deadline, clock.unix_time(), process)
+    connection.execute(_ENTER_PART, (part.run_id, key.operation, key.client_no, *run))
+
+
+def refuse_pruned(connection: Any, key: RunKey, part: PartOfRun) -> None:
+    """Refuses a part of a shared run that was pruned.
+
+    Args:
+        connection: to the database.
         key: the run of the part.
         part: the part.
 
     Raises:
         JournalError: it was pruned.
     """
-    query = f"SELECT pruned FROM shared_runs WHERE {_NAMED} FOR SHARE"  # noqa: S608 - our own words
+    query = f"SELECT pruned FROM shared_runs WHERE {_NAMED}"  # noqa: S608 - our own words
     row = connection.execute(query, (part.run_id, key.operation, key.client_no)).fetchone()
     if row is not None and row[0] is not None:
         raise pruned_error(None, part.run_id, key.operation, row[0])
