@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from .validation.report import CheckReport
 
 
+class InterruptedRunError(Exception):
+    """A signal ended a run; its report says how far it came. Not an error of the library: nothing has to be fixed."""
+
+
 def counted(number: int, noun: str) -> str:
     """Returns a number with its noun.
 

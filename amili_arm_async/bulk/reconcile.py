@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -26,6 +26,7 @@ from .in_flight import BatchTracker
 from .journal.protocol import RunJournal, UnknownBatch
 from .lookups import ABSENT, CONFLICT, FOUND, NOT_LOOKED_UP, LookUpProofs, LookUps, Settling, accepted_after_look_up, settle_time
 from .number_forms import NumberForm, form_of
+from .observers import RunObserver
 from .outcomes import Outcome
 from .report import SettleWait
 from .spec import RunSpec
@@ -169,6 +170,7 @@ class Reconciler(_LookUpWork):
         control: whether the run continues.
         sender: sends batches again.
         adopt: makes the records of a batch take the place of a source, if the run has none; called with the id of the batch.
+        observers: of the run: what they would not let leave now is not sent again either.
     """
 
     def __init__(
@@ -180,11 +182,13 @@ class Reconciler(_LookUpWork):
         control: RunControl,
         sender: BatchSender,
         adopt: Callable[[int], Awaitable[None]],
+        observers: Sequence[RunObserver],
     ) -> None:
         super().__init__(spec, transport, journal, control)
         self._tracker = tracker
         self._sender = sender
         self._adopt = adopt
+        self._observers = observers
         # Batches that are absent as a whole, and the forms of their numbers.
         self._absent: dict[int, frozenset[NumberForm]] = {}
         self._waiting: int | None = None
@@ -275,22 +279,41 @@ class Reconciler(_LookUpWork):
         for number, forms in self._absent.items():
             if self._control.reason is not None:
                 return
-            if without := forms & missing:
-                await self._leave_absent(number, without)
+            if (why := _without_proof(forms & missing) or await self._why_blocked(number)) is not None:
+                await self._leave_absent(number, why)
             elif (found := await self._store.enter_again(number)) is not None:
                 in_flight, _ = self._tracker.enter(*found)
                 in_flight.before = ABSENT
                 await self._sender.deliver(in_flight)
 
-    async def _leave_absent(self, number: int, without: frozenset[NumberForm]) -> None:
-        """Records and logs why a batch is not sent again."""
-        forms = "; ".join(sorted(map(str, without)))
-        log.warning("a batch is not sent again: no look-up proves that such numbers can be found", forms=forms)
-        text = f"the look-up did not find it, and no document with a number of such a form is found: {forms}. So it is not sent again"
+    async def _why_blocked(self, number: int) -> str | None:
+        """Returns why a batch must not be sent again, though it is absent: what a document of it depends on has failed since then."""
+        if not self._observers:
+            return None
         batch = await self._store.read(number)
-        outcomes = {place: Outcome("unknown", "absent", text) if one.reason == "absent" else one for place, one in batch.unknown.items()}
+        texts = split_json_objects(batch.body) if batch.body is not None else []
+        records = [texts[position] for position in self._store.waiting(number)] if texts else []
+        for observer in self._observers if records else ():
+            for outcome in (await observer.filter(records, 0)).values():
+                why = outcome.message or outcome.reason
+                return f"the look-up did not find it, and its batch can't be sent now: {why}. So it is not sent again"
+        return None
+
+    async def _leave_absent(self, number: int, why: str) -> None:
+        """Records and logs why a batch is not sent again."""
+        log.warning("a batch is not sent again", why=why)
+        batch = await self._store.read(number)
+        outcomes = {place: Outcome("unknown", "absent", why) if one.reason == "absent" else one for place, one in batch.unknown.items()}
         for outcome in self._store.looked_up(batch, outcomes, frozenset()):
             self._tracker.publish(outcome)
+
+
+def _without_proof(without: frozenset[NumberForm]) -> str | None:
+    """Returns why documents with numbers of these forms are not sent again: no look-up proves that such numbers can be found."""
+    if not without:
+        return None
+    forms = "; ".join(sorted(map(str, without)))
+    return f"the look-up did not find it, and no document with a number of such a form is found: {forms}. So it is not sent again"
 
 
 def _in_words(wait: SettleWait) -> str:

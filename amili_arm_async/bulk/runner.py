@@ -366,7 +366,8 @@ class BulkRunner:
         from .reconcile import Reconciler  # noqa: PLC0415 - only few runs need it
 
         self._instrumentation.look_ups_begin()
-        reconciler = Reconciler(self._spec, self._transport, self._journal, self._tracker, self._control, sender, self._adopt)
+        observers = self._report.observers
+        reconciler = Reconciler(self._spec, self._transport, self._journal, self._tracker, self._control, sender, self._adopt, observers)
         # In a task of its own: a cancellation of the task of the program gets through the shields in that one.
         async with anyio.create_task_group() as group:
             group.start_soon(reconciler.run)

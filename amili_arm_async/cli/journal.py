@@ -38,8 +38,8 @@ __all__ = ["adopt", "migrate", "prune", "status"]
 
 ResultT = TypeVar("ResultT")
 
-Nights: TypeAlias = Mapping[tuple[str, int], CustomersOfNight]
-"""By the name of the night and the client number."""
+Nights: TypeAlias = Mapping[tuple[str, int, str], CustomersOfNight]
+"""By the name of the night, the client number and the address."""
 
 _DAY: Final = 86_400
 
@@ -227,7 +227,7 @@ def _print_runs(journal: str, runs: Sequence[JournalRun], nights: Nights, *, key
     pruned = [run for run, _ in _joined(journal, [run for run in runs if run.pruned is not None])]
     for run, parts in _joined(journal, [run for run in runs if run.pruned is None]):
         title = _title(run)
-        night = nights.pop((run.run_id, run.client_no), None) if parts is not None else None
+        night = nights.pop((run.run_id, run.client_no, run.base_url), None) if parts is not None else None
         rows = [
             ("state", _state(run)) if parts is None else ("parts", parts),
             *([("customers", _customers_in_words(night))] if night is not None else []),
@@ -243,8 +243,8 @@ def _print_runs(journal: str, runs: Sequence[JournalRun], nights: Nights, *, key
         if not run.running and (run.open_batches or run.unknown_batches) and run.operation.startswith("documents."):
             command = f"amili-arm reconcile {shlex.quote(shown(journal))} --run-id {shlex.quote(run.run_id)}"
             output.say(f"`{command}` asks for the results of what is open, and looks up what is unknown", err=False)
-    for (run_id, client), customers in nights.items():
-        title = f"{output.plain(run_id)}: customers of a night in parts, client {client}"
+    for (run_id, client, base_url), customers in nights.items():
+        title = f"{output.plain(run_id)}: customers of a night in parts, client {client}, {output.plain(base_url)}"
         output.table(title, ("", ""), [("customers", _customers_in_words(customers)), ("started", str(_time(customers.started)))])
     for run in pruned[-_SHOWN_PRUNED:]:
         typer.echo(f"pruned {_time(run.pruned)}: {_title(run)}; it can't be resumed, or started again")
@@ -269,13 +269,14 @@ def _nights_as_json(nights: Nights) -> list[dict[str, Any]]:
         {
             "run_id": run_id,
             "client_no": client_no,
+            "base_url": base_url,
             "started": _time(customers.started),
             "running": customers.running,
             "sent": customers.report is not None,
             "counts": dict(customers.report.counts) if customers.report is not None else None,
             "error": customers.error,
         }
-        for (run_id, client_no), customers in nights.items()
+        for (run_id, client_no, base_url), customers in nights.items()
     ]
 
 

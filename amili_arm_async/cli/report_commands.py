@@ -141,7 +141,8 @@ class Invocation:
         is_whole = not schema.not_begun and schema.error is None and all(part.shortfall is None for part in parts)
         again = self._again(schema)
         if again is not None and (others or not is_whole):
-            yield Command("run again", again, "all that was not accepted, once its cause is fixed; what succeeded is not sent again")
+            what = "all that was not accepted" if schema.interrupted else "all that was not accepted, once its cause is fixed"
+            yield Command("run again", again, f"{what}; what succeeded is not sent again")
         for part in parts:
             left = [reason for reason in part.reasons if reason.state != "other" and STATE_RULES[reason.state].on_server == "no"]
             # What was never read as a record has no payload. What is blocked is sent by the night that is run again, if it can be.

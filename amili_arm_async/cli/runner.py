@@ -15,12 +15,12 @@ from ..bulk.outcomes import STATES, BatchOutcome
 from ..bulk.report import BulkReport, Progress
 from ..bulk.run import BulkRun
 from ..client import ArmClient
-from ..errors import ArmError, BulkError, ConfigurationError
+from ..errors import ArmError, BulkError, ConfigurationError, InterruptedRunError
 from .monitoring import current_run
 from .output import plain, print_json, warn, warn_at_end
 from .progress import UpdateBar
 from .settling import waiting_lines
-from .signals import InterruptedRunError, SignalHandler
+from .signals import SignalHandler
 from .wording import in_options
 
 __all__ = ["GRACE", "BatchLines", "Job", "on_progress", "run_job", "run_to_end", "send"]

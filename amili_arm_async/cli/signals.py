@@ -11,14 +11,12 @@ from collections.abc import Callable, Coroutine
 from types import FrameType, TracebackType
 from typing import Any, Final, Literal
 
-__all__ = ["InterruptedRunError", "SignalHandler"]
+from ..errors import InterruptedRunError
+
+__all__ = ["SignalHandler"]
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _SHOW_CURSOR: Final = b"\x1b[?25h\n"
-
-
-class InterruptedRunError(Exception):
-    """A signal ended the run; its report says how far it came."""
 
 
 class SignalHandler:

@@ -347,6 +347,7 @@ class ReportSchema(Struct, frozen=True):
         run_id: the name of the run, or None.
         ok: whether every record succeeded, every source was complete, and the money adds up.
         error: what ended it early, or None.
+        interrupted: whether that was a signal or a cancellation: nothing has to be fixed for it.
         parts: the bulk runs, in their order.
         source_exhausted: whether every source was read to its end.
         not_begun: parts that were planned and not started: none of their records was read.
@@ -376,6 +377,7 @@ class ReportSchema(Struct, frozen=True):
     commands: list[Command] = []
     settle: Seconds | None = None
     dry_run: bool = False
+    interrupted: bool = False
 
 
 # --- building -----------------------------------------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -14,7 +15,7 @@ from .. import clock
 from ..bulk.observers import RunObserver
 from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
-from ..errors import ArmError, ConfigurationError
+from ..errors import ArmError, ConfigurationError, InterruptedRunError
 from ..sync.run import SyncReport, SyncRun
 from ..telemetry.base import Span
 from .blocked import BlockedDocuments, FailedCustomers
@@ -29,6 +30,8 @@ __all__ = ["NightInParts", "NightlyPart", "NightlyProgress", "NightlyReport", "N
 
 StartRun: TypeAlias = Callable[[Sequence[RunObserver]], BulkRun | SyncRun]
 """Makes the run of a part, with these observers."""
+
+_INTERRUPTIONS: Final = (InterruptedRunError, asyncio.CancelledError, KeyboardInterrupt, SystemExit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class NightlyProgress:
         started: Unix time in seconds; None before the night begins.
         ended: Unix time in seconds; None before the night ends.
         error: why the night ended early, or None.
+        interrupted: whether a signal or a cancellation ended it.
     """
 
     client_no: int
@@ -75,6 +79,7 @@ class NightlyProgress:
     started: float | None = None
     ended: float | None = None
     error: str | None = None
+    interrupted: bool = False
 
     def part(self, name: PartName) -> Part:
         """Returns the report of a part that was started.
@@ -109,6 +114,11 @@ class NightlyReport:
     def error(self) -> str | None:
         """Why the night ended early; None where it did not."""
         return self._progress.error
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal or a cancellation ended the night early: nothing has to be fixed for that."""
+        return self._progress.interrupted
 
     @property
     def customers(self) -> BulkReport | None:
@@ -257,6 +267,7 @@ class NightlyReport:
             run_id=progress.run_id,
             ok=self.ok,
             error=self.error,
+            interrupted=progress.interrupted,
             source_exhausted=self.source_exhausted,
             not_begun=list(self.not_begun),
             dry_run=self.dry_run,
@@ -339,12 +350,22 @@ class NightlyRun:
             with self._span():
                 await self._run_parts(send)
         except BaseException as exc:
-            # The message of an exception from the source may hold anything; this library's messages hold no personal data.
-            self._progress.error = str(exc) if isinstance(exc, ArmError) else f"ended by {type(exc).__name__}"
+            self._progress.interrupted = isinstance(exc, _INTERRUPTIONS)
+            self._progress.error = self._in_words(exc)
             raise
         finally:
             self._progress.ended = clock.unix_time()
         return self.report
+
+    def _in_words(self, exc: BaseException) -> str:
+        """Says what ended the night early."""
+        if isinstance(exc, ArmError):
+            return str(exc)
+        if self._progress.interrupted:
+            goes_on = ": the same run id goes on where it stopped" if self._progress.run_id is not None else ""
+            return f"it was interrupted{goes_on}"
+        # The message of another exception may hold anything; this library's messages hold no personal data.
+        return f"an error of the program that runs it ({type(exc).__name__})"
 
     async def _run_parts(self, send: Callable[[BulkRun], Awaitable[object]]) -> None:
         if self._shared is None:

@@ -18,7 +18,9 @@ import anyio
 import msgspec
 
 from .. import log
-from ..errors import ArmError
+from ..bulk.journal.postgres.shared import is_begun
+from ..bulk.journal.postgres.store import note_change
+from ..errors import ArmError, ConfigurationError
 from ..postgres.connection import BEAT, LEASE, Patience, PostgresConnection
 from ..postgres.lease import give_back, is_owned, try_take
 from ..postgres.schema import prepare_schema
@@ -28,10 +30,19 @@ from .report import Part
 from .shared_report import CustomersOfNight, PartSums
 
 if TYPE_CHECKING:
+    from ..bulk.journal.run_key import RunKey
     from ..database.url import DatabaseUrl
     from ..postgres.owner import Owner
 
-__all__ = ["SharedCustomers", "customers_in", "failed_customers", "read_customers", "read_nights", "times_sent"]
+__all__ = [
+    "SharedCustomers",
+    "check_customers",
+    "customers_in",
+    "failed_customers",
+    "read_customers",
+    "read_nights",
+    "times_sent",
+]
 
 _WORD: Final = "journal"
 
@@ -53,12 +64,14 @@ class _Night(NamedTuple):
     Attributes:
         id: of the row.
         sent: how often the customers were sent to their end.
+        epoch: of the process that did it the last time.
         failed: how often they could not be.
         error: why, the last time.
     """
 
     id: int
     sent: int
+    epoch: int
     failed: int
     error: str | None
 
@@ -77,13 +90,12 @@ class SharedCustomers:
 
     Args:
         url: of the database.
-        run_id: the name of the night.
-        client_no: the client number.
-        operation: of the documents.
+        key: of the documents of the night.
         part_name: the name of this part in the journal.
         patience: seconds to wait for a database that is away.
         lease: seconds for which this process has its turn after each sign of life.
         used: how often they had been sent when this night was begun or repeated; None: as this part of the run has recorded.
+        may_send: whether this process can send them; else it only waits for the one that does.
 
     Attributes:
         failed: the customers that did not succeed; None while it is the turn of this process to send them.
@@ -94,22 +106,22 @@ class SharedCustomers:
         self,
         url: DatabaseUrl,
         *,
-        run_id: str,
-        client_no: int,
-        operation: str,
+        key: RunKey,
         part_name: str,
         patience: float,
         lease: float = LEASE,
         used: int | None = None,
+        may_send: bool = True,
     ) -> None:
         self.failed: FailedCustomers | None = None
         self.times = 0
         self._url = url
-        self._named = (run_id, client_no)
-        self._part = (part_name, operation, client_no)
+        self._key = key
+        self._part = (part_name, key.operation, key.client_no)
         self._patience = Patience(patience)
         self._lease = lease
         self._used = used
+        self._may_send = may_send
         self._night: _Night | None = None
         self._thread: PostgresWorker | None = None
 
@@ -164,19 +176,18 @@ class SharedCustomers:
 
     def _wait(self, connection: PostgresConnection) -> Owner | None:
         """Returns the name of this process where it has its turn; None where the customers were sent."""
-        with connection.transaction():
-            statement = "INSERT INTO nights (run_id, client_no, started) VALUES (?, ?, extract(epoch FROM clock_timestamp()))"
-            connection.execute(f"{statement} ON CONFLICT DO NOTHING", self._named)
-        used, first = self._times_used(connection), self._read(connection)
+        patiently, read = connection.patiently, partial(self._read, connection)
+        patiently(partial(self._enter, connection))
+        used, first = patiently(partial(self._times_used, connection)), patiently(read)
         has_told = False
         while True:
-            night = self._read(connection)
+            night = patiently(read)
             if night.sent > used:
-                self._take_in(connection, night)
+                patiently(partial(self._take_in, connection))
                 return None
             if night.failed > first.failed:
                 raise ArmError(f"another process could not send the customers, so no documents are sent: {night.error}")
-            owner = try_take(connection, -night.id, _PART, token=secrets.token_hex(8))
+            owner = self._take_turn(connection, night)
             if owner is not None and self._read(connection) == night:
                 self._night, self.times = night, night.sent + 1
                 return owner
@@ -190,6 +201,32 @@ class SharedCustomers:
             if not self._patience.wait(min(_LOOK, self._lease * BEAT)):
                 raise ArmError("the wait for the customers was ended")
 
+    def _take_turn(self, connection: PostgresConnection, night: _Night) -> Owner | None:
+        """Returns the name of this process where nobody sends the customers now; None where it has to wait."""
+        if self._may_send:
+            return try_take(connection, -night.id, _PART, token=secrets.token_hex(8))
+        is_sent = connection.patiently(partial(is_owned, connection, -night.id, _PART))
+        if not is_sent and connection.patiently(partial(self._read, connection)) == night:
+            raise _not_sent(self._key, night)
+        return None
+
+    def _enter(self, connection: PostgresConnection) -> None:
+        """Notes that the night has customers, before its first document can be sent."""
+        key = self._key
+        with connection.transaction():
+            if _find(connection, key) is not None:
+                return
+            # Whoever begins a part locks it, too: of the two, the second one sees the first.
+            note_change(connection, key.operation, key.client_no, key.base_url)
+            if is_begun(connection, key):
+                raise ConfigurationError(
+                    f"the documents of the run {key.run_id!r} of this journal were begun without customers, so some may have been sent "
+                    "already: send the customers by themselves, or with another run_id"
+                )
+            values = (key.run_id, key.client_no, key.base_url)
+            statement = "INSERT INTO nights (run_id, client_no, base_url, started) VALUES (?, ?, ?, extract(epoch FROM clock_timestamp()))"
+            connection.execute(f"{statement} ON CONFLICT DO NOTHING", values)
+
     def _times_used(self, connection: PostgresConnection) -> int:
         """Returns which sending of the customers this part relied on when it was sent to its end; 0 where it was not yet."""
         if self._used is not None:
@@ -198,10 +235,11 @@ class SharedCustomers:
         return msgspec.json.decode(row[0], type=PartSums).customers if row is not None else 0
 
     def _read(self, connection: PostgresConnection) -> _Night:
-        row = connection.execute("SELECT id, sent, failed, error FROM nights WHERE run_id = ? AND client_no = ?", self._named).fetchone()
-        return _Night(*row)
+        night = _find(connection, self._key)
+        assert night is not None
+        return night
 
-    def _take_in(self, connection: PostgresConnection, night: _Night) -> None:
+    def _take_in(self, connection: PostgresConnection) -> None:
         """Reads the customers that did not succeed."""
         failed = FailedCustomers()
         # A later sending removes those of an earlier one: all are read as they are at one time.
@@ -211,118 +249,158 @@ class SharedCustomers:
         self.failed, self.times = failed, night.sent
 
     def _write_names(self, connection: Any, names: list[str]) -> None:
+        # They are written in many transactions, and count when that of the end is committed: until then, they are those of an epoch that
+        # no reader asks for, also where this process dies and another one sends the customers.
         assert self._night is not None
         rows = [name.encode("utf-8", "surrogatepass") for name in names]
-        statement = "INSERT INTO failed_customers (night, sent, name) SELECT ?, ?, unnest(?::bytea[]) ON CONFLICT DO NOTHING"
-        connection.execute(statement, (self._night.id, self.times, rows))
+        statement = "INSERT INTO failed_customers (night, epoch, name) SELECT ?, ?, unnest(?::bytea[]) ON CONFLICT DO NOTHING"
+        connection.execute(statement, (self._night.id, connection.fence.epoch, rows))
 
     def _write_end(self, connection: Any, report: bytes) -> None:
         assert self._night is not None
-        connection.execute("DELETE FROM failed_customers WHERE night = ? AND sent < ?", (self._night.id, self.times))
-        connection.execute("UPDATE nights SET sent = ?, error = NULL, report = ? WHERE id = ?", (self.times, report, self._night.id))
+        night, epoch = self._night.id, connection.fence.epoch
+        connection.execute("DELETE FROM failed_customers WHERE night = ? AND epoch <> ?", (night, epoch))
+        values = (self.times, epoch, report, night)
+        connection.execute("UPDATE nights SET sent = ?, epoch = ?, error = NULL, report = ? WHERE id = ?", values)
 
     def _write_failure(self, connection: Any, text: str) -> None:
         assert self._night is not None
         connection.execute("UPDATE nights SET failed = failed + 1, error = ? WHERE id = ?", (text, self._night.id))
 
 
+def _find(connection: PostgresConnection, key: RunKey) -> _Night | None:
+    """Finds a night in parts that has customers."""
+    query = "SELECT base_url, id, sent, epoch, failed, error FROM nights WHERE run_id = ? AND client_no = ?"
+    row = connection.execute(query, (key.run_id, key.client_no)).fetchone()
+    if row is None:
+        return None
+    base_url, *rest = row
+    if base_url != key.base_url:
+        raise ConfigurationError(
+            f"the customers of the run {key.run_id!r} of this journal were sent with base_url {base_url}, and now base_url is "
+            f"{key.base_url}: use another run_id or another journal"
+        )
+    return _Night(*rest)
+
+
 def _names(connection: PostgresConnection, night: _Night) -> Iterator[str]:
     last = b""
-    query = "SELECT name FROM failed_customers WHERE night = ? AND sent = ? AND name > ? ORDER BY name LIMIT ?"
-    while rows := connection.execute(query, (night.id, night.sent, last, _AT_ONCE)).fetchall():
+    query = "SELECT name FROM failed_customers WHERE night = ? AND epoch = ? AND name > ? ORDER BY name LIMIT ?"
+    while rows := connection.execute(query, (night.id, night.epoch, last, _AT_ONCE)).fetchall():
         yield from (bytes(name).decode("utf-8", "surrogatepass") for (name,) in rows)
         last = bytes(rows[-1][0])
 
 
-def times_sent(url: DatabaseUrl, run_id: str, client_no: int) -> int | None:
+def times_sent(url: DatabaseUrl, key: RunKey) -> int | None:
     """Returns how often the customers of a night in parts were sent to their end; None where no night of this name sends customers.
 
     Args:
         url: of the database.
-        run_id: the name of the night.
-        client_no: the client number.
+        key: of the documents of the night.
 
     Raises:
+        ConfigurationError: they were sent to another address.
         JournalError: the database can't be used.
     """
-    connection = PostgresConnection(url, _WORD)
-    try:
-        row = connection.execute("SELECT sent FROM nights WHERE run_id = ? AND client_no = ?", (run_id, client_no)).fetchone()
-    finally:
-        connection.close()
-    return row[0] if row is not None else None
+    with closing(PostgresConnection(url, _WORD)) as connection:
+        night = _find(connection, key)
+    return night.sent if night is not None else None
 
 
-def failed_customers(url: DatabaseUrl, run_id: str, client_no: int) -> tuple[FailedCustomers, int]:
+def failed_customers(url: DatabaseUrl, key: RunKey) -> tuple[FailedCustomers, int] | None:
     """Reads the customers of a night in parts that did not succeed when they were sent last. It blocks.
 
     Args:
         url: of the database.
-        run_id: the name of the night.
-        client_no: the client number.
+        key: of the documents of the night.
 
     Returns:
-        These customers, and how often they were sent to their end.
+        These customers, and how often they were sent to their end; None where no night of this name sends customers.
 
     Raises:
         ArmError: they were not sent to their end yet.
+        ConfigurationError: they were sent to another address.
         JournalError: the database can't be used.
     """
     failed = FailedCustomers()
-    connection = PostgresConnection(url, _WORD)
-    try:
-        with connection.transaction(reads=True):
-            query = "SELECT id, sent, failed, error FROM nights WHERE run_id = ? AND client_no = ?"
-            night = _Night(*connection.execute(query, (run_id, client_no)).fetchone())
-            failed.restore(_names(connection, night))
-    finally:
-        connection.close()
-    if not night.sent:
-        why = f" ({night.error})" if night.error else ""
-        raise ArmError(f"the customers of the run {run_id!r} were not sent to their end{why}, so no documents are sent: send them first")
+    with closing(PostgresConnection(url, _WORD)) as connection, connection.transaction(reads=True):
+        night = _find(connection, key)
+        if night is None:
+            return None
+        if not night.sent:
+            raise _not_sent(key, night)
+        failed.restore(_names(connection, night))
     return failed, night.sent
 
 
-def read_customers(url: DatabaseUrl, run_id: str, client_no: int) -> CustomersOfNight | None:
+def check_customers(url: DatabaseUrl, key: RunKey) -> None:
+    """Refuses to send documents whose customers were not sent to their end yet. It blocks.
+
+    Args:
+        url: of the database.
+        key: of the documents of the night.
+
+    Raises:
+        ArmError: they were not.
+        ConfigurationError: they were sent to another address.
+        JournalError: the database can't be used.
+    """
+    with closing(PostgresConnection(url, _WORD)) as connection:
+        night = _find(connection, key)
+    if night is not None and not night.sent:
+        raise _not_sent(key, night)
+
+
+def _not_sent(key: RunKey, night: _Night) -> ArmError:
+    why = f" ({night.error})" if night.error else ""
+    return ArmError(f"the customers of the run {key.run_id!r} were not sent to their end{why}, so no documents are sent: send them first")
+
+
+def read_customers(url: DatabaseUrl, key: RunKey) -> CustomersOfNight | None:
     """Reads what is known of the customers of a night in parts. It blocks.
 
     Args:
         url: of the database.
-        run_id: the name of the night.
-        client_no: the client number.
+        key: of the documents of the night.
 
     Returns:
         What is known; None where no night of this name sends customers.
 
     Raises:
+        ConfigurationError: they were sent to another address.
         JournalError: the database can't be used.
     """
     with closing(PostgresConnection(url, _WORD)) as connection:
-        return customers_in(connection, run_id, client_no)
+        return customers_in(connection, key)
 
 
-def customers_in(connection: PostgresConnection, run_id: str, client_no: int) -> CustomersOfNight | None:
+def customers_in(connection: PostgresConnection, key: RunKey) -> CustomersOfNight | None:
     """Reads what is known of the customers of a night in parts, for who reads more in the same transaction. See `read_customers`.
 
     Args:
         connection: to the database.
-        run_id: the name of the night.
-        client_no: the client number.
+        key: of the documents of the night.
 
     Returns:
         What is known; None where no night of this name sends customers.
+
+    Raises:
+        ConfigurationError: they were sent to another address.
     """
-    return _read_nights(connection, " WHERE run_id = ? AND client_no = ?", (run_id, client_no)).get((run_id, client_no))
+    if _find(connection, key) is None:
+        return None
+    name = (key.run_id, key.client_no, key.base_url)
+    return _read_nights(connection, " WHERE run_id = ? AND client_no = ? AND base_url = ?", name).get(name)
 
 
-def read_nights(url: DatabaseUrl) -> dict[tuple[str, int], CustomersOfNight]:
+def read_nights(url: DatabaseUrl) -> dict[tuple[str, int, str], CustomersOfNight]:
     """Reads what is known of the customers of all nights in parts. It blocks.
 
     Args:
         url: of the database.
 
     Returns:
-        What is known, by the name of the night and the client number; the oldest night first.
+        What is known, by the name of the night, the client number and the address; the oldest night first.
 
     Raises:
         JournalError: the database can't be used.
@@ -333,11 +411,11 @@ def read_nights(url: DatabaseUrl) -> dict[tuple[str, int], CustomersOfNight]:
 
 def _read_nights(
     connection: PostgresConnection, where: str = "", parameters: tuple[object, ...] = ()
-) -> dict[tuple[str, int], CustomersOfNight]:
-    query = f"SELECT run_id, client_no, id, started, report, error FROM nights{where} ORDER BY id"  # noqa: S608 - our own words
+) -> dict[tuple[str, int, str], CustomersOfNight]:
+    query = f"SELECT run_id, client_no, base_url, id, started, report, error FROM nights{where} ORDER BY id"  # noqa: S608 - our own words
     return {
-        (run_id, client_no): CustomersOfNight(
+        (run_id, client_no, base_url): CustomersOfNight(
             started, msgspec.json.decode(report, type=Part) if report is not None else None, error, is_owned(connection, -night, _PART)
         )
-        for run_id, client_no, night, started, report, error in connection.execute(query, parameters).fetchall()
+        for run_id, client_no, base_url, night, started, report, error in connection.execute(query, parameters).fetchall()
     }

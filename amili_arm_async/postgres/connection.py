@@ -12,6 +12,7 @@ those of a transaction, no temporary tables, no locks but those of a transaction
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import cache
@@ -22,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from .. import clock, log
-from ..errors import JournalError
-from .driver import broken, connect, first_failure, passes, pipeline
+from ..errors import ArmError, JournalError
+from .driver import broken, connect, first_failure, is_refused, passes, pipeline
 
 if TYPE_CHECKING:
     from ..database.url import DatabaseUrl
@@ -126,13 +127,14 @@ class PostgresConnection:
     Args:
         url: of the database.
         word: what error messages call what is kept there.
-        patience: how long a fenced transaction waits for a database that is away.
+        patience: how long a fenced transaction, or what is done patiently, waits for a database that is away.
         lease: seconds for which a part is owned after each transaction.
         statement: seconds that a statement may take. Default: half of the lease.
 
     Attributes:
         fence: what every transaction changes first; None: nothing.
         lease: seconds for which a part is owned after each transaction.
+        reconnected: when it was connected again after it was lost, by the monotonic clock; minus infinity where it was not lost.
         server: which database it is, once `identify` was called: its system identifier and its timeline; None where it does not tell.
     """
 
@@ -146,6 +148,7 @@ class PostgresConnection:
         self._patience = patience if patience is not None else Patience(0.0)
         self._is_fenced = self._reads = False
         self.lease = lease
+        self.reconnected = -math.inf
         statement = statement if statement is not None else lease * STATEMENT
         self._settings = _settings(statement, lease)
         self._longest = statement * _LONGEST
@@ -366,14 +369,10 @@ class PostgresConnection:
         for number in count():
             if getattr(failure, "sqlstate", None) == LOCKED:
                 self._end_frozen()
-            if isinstance(failure, JournalError):
-                raise failure
-            if not passes(failure) or (not self._is_fenced and self.fence is None):
+            if not isinstance(failure, JournalError) and not self._is_fenced and self.fence is None:
+                # Only its caller knows whether it may be repeated: see `patiently`.
                 raise broken(self._url, failure, self._word) from failure
-            waited = clock.monotonic() - since
-            if waited >= self._patience.seconds or not self._patience.wait(_DELAYS[min(number, len(_DELAYS) - 1)]):
-                hint = f"This process waited {waited:.0f} s for it. Nothing more is sent; run again with the same run id"
-                raise broken(self._url, failure, self._word, hint) from failure
+            self._wait_for_database(failure, since, number)
             try:
                 self._reconnect()
                 self._exchange(commits=commits, may_be_committed=commits)
@@ -381,6 +380,55 @@ class PostgresConnection:
                 failure = exc
             else:
                 return
+
+    def patiently(self, do: Callable[[], ResultT]) -> ResultT:
+        """Does something that may be repeated as a whole, such as a look at what another process does.
+
+        Where the connection is lost meanwhile, it waits for the database as a fenced transaction does, and does all of it again. Where the
+        connection is fenced, its transactions wait by themselves.
+
+        Args:
+            do: does it; the transaction in which it writes changes nothing more where it was committed before.
+
+        Returns:
+            What it returned.
+
+        Raises:
+            JournalError: the database can't be used.
+            Exception: what `do` raised.
+        """
+        try:
+            return do()
+        except JournalError as exc:
+            if self.fence is not None:
+                raise
+            failure = _cause_of(exc)
+        since = clock.monotonic()
+        for number in count():
+            self._wait_for_database(failure, since, number)
+            try:
+                self._reconnect()
+                return do()
+            except Exception as exc:  # whatever it is, it is judged above
+                failure = _cause_of(exc)
+        raise AssertionError
+
+    def _wait_for_database(self, failure: Exception, since: float, number: int) -> None:
+        """Waits before the next attempt to connect, unless the failure does not pass, or patience is over: then it raises.
+
+        Args:
+            failure: what was raised.
+            since: when the connection was lost.
+            number: of the attempts so far.
+        """
+        if isinstance(failure, ArmError):
+            raise failure
+        if not passes(failure) or is_refused(failure):
+            raise broken(self._url, failure, self._word) from failure
+        waited = clock.monotonic() - since
+        if waited >= self._patience.seconds or not self._patience.wait(_DELAYS[min(number, len(_DELAYS) - 1)]):
+            hint = f"This process waited {waited:.0f} s for it. Nothing more is sent; run again with the same run id"
+            raise broken(self._url, failure, self._word, hint if self._patience.seconds else "") from failure
 
     def _end_frozen(self) -> None:
         """Ends transactions whose processes have sent nothing for the time of a lease.
@@ -399,6 +447,7 @@ class PostgresConnection:
         self._raw = connect(self._url, self._longest)
         if self.server is not None and server_of(self._raw) != self.server:
             raise self.lost()
+        self.reconnected = clock.monotonic()
 
     def _exchange(self, *, commits: bool, may_be_committed: bool = False) -> None:
         try:
@@ -481,6 +530,12 @@ class PostgresConnection:
             f"the database of the {self._word} {self._url} has lost what it had committed: was a standby promoted, or a backup restored? "
             "Nothing more is sent. Run again with the same run id: what it does not know is looked up"
         )
+
+
+def _cause_of(failure: Exception) -> Exception:
+    """Returns the failure of the database that an error tells of, or the error."""
+    cause = failure.__cause__
+    return cause if isinstance(failure, JournalError) and isinstance(cause, Exception) else failure
 
 
 def server_of(raw: Any) -> str:

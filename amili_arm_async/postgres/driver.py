@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Generator
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +14,7 @@ from ..errors import ConfigurationError, JournalError
 if TYPE_CHECKING:
     from ..database.url import DatabaseUrl
 
-__all__ = ["broken", "connect", "first_failure", "load", "passes", "pipeline"]
+__all__ = ["broken", "connect", "first_failure", "is_refused", "load", "passes", "pipeline"]
 
 _DEFAULTS: Final = {
     "connect_timeout": "10",
@@ -31,6 +32,12 @@ _LONGEST: Final = 45.0
 _PASSING: Final = ("InterfaceError", "OperationalError")
 _PASSING_STATES: Final = frozenset({"25006", "25P03"})
 """States of other classes that pass: a standby that is not promoted yet; a transaction that was idle for too long."""
+
+_REFUSED: Final = re.compile(
+    r"authentication failed|no password supplied|no pg_hba\.conf entry|is not permitted to log in"
+    r"|(role|user|database) \"[^\"]*\" does not exist|no such database|permission denied for database"
+)
+"""What a server says that refuses a connection for who asks, or for what. libpq has no state for it."""
 
 
 def load() -> Any:
@@ -141,6 +148,17 @@ def passes(failure: Exception) -> bool:
     psycopg = load()
     kinds = tuple(getattr(psycopg, name) for name in _PASSING)
     return isinstance(failure, kinds) or (isinstance(failure, psycopg.Error) and getattr(failure, "sqlstate", None) in _PASSING_STATES)
+
+
+def is_refused(failure: Exception) -> bool:
+    """Returns whether a server refused a connection for its credentials, or for the database: waiting does not help then.
+
+    Where the server speaks another language than English this is not known, and it counts as a failure that may pass.
+
+    Args:
+        failure: what was raised.
+    """
+    return getattr(failure, "sqlstate", None) is None and _REFUSED.search(str(failure)) is not None
 
 
 def broken(url: DatabaseUrl, failure: Exception, word: str, hint: str = "") -> JournalError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -65,13 +66,12 @@ def take(
         watched: tuple[Any, ...] | None = None
         begun = clock.monotonic()
         while True:
-            # Whether this is the last attempt: what it had to wait for until now was given time to end.
-            is_late = clock.monotonic() - begun > connection.lease * (1 + BEAT)
-            found = _read(connection, run, part)
-            owner, epoch, writes, left = found
+            now = clock.monotonic()
+            owner, epoch, writes, left = connection.patiently(partial(_read, connection, run, part))
+            # Whether this was the last attempt: what it had to wait for before was given time to end.
+            is_late = now - max(begun, connection.reconnected) > connection.lease * (1 + BEAT)
             is_free = owner is None or left <= 0 or is_dead(owner)
-            if is_free and (taken := _take(connection, run, part, ours, epoch, writes, former=owner)) is not None:
-                connection.fence = Fence(run, part, taken, 0)
+            if is_free and _takes(connection, run, part, ours, epoch, writes, former=owner):
                 return ours
             watched = watched or (epoch, writes)
             is_going_on = owner is not None and (watched != (epoch, writes) or is_ours(owner))
@@ -94,14 +94,30 @@ def _read(connection: PostgresConnection, run: int, part: int) -> tuple[Owner | 
             # Only then: it would wait for a transaction that the owner has open, for as long as a process that is frozen keeps it so.
             connection.execute("INSERT INTO parts (run, part) VALUES (?, ?) ON CONFLICT DO NOTHING", (run, part))
             row = connection.execute(query, (run, part)).fetchone()
-    owner, *rest = row
-    return (msgspec.json.decode(owner, type=Owner) if owner is not None else None, *rest)
+    text, epoch, writes, left = row
+    owner = msgspec.json.decode(text, type=Owner) if text is not None else None
+    return owner, epoch, writes, _with_grace(connection, left)
+
+
+def _with_grace(connection: PostgresConnection, left: float) -> float:
+    """Returns the seconds that are left of a lease. While the database was away its owner could not renew it, and has the time of a lease
+    for that once it is back."""
+    is_back = clock.monotonic() - connection.reconnected < connection.lease
+    return max(left, connection.lease) if is_back else left
+
+
+def _takes(connection: PostgresConnection, run: int, part: int, owner: Owner, epoch: int, writes: int, *, former: Owner | None) -> bool:
+    """Takes a part that was found free; returns whether nobody else was faster. From then on the connection is fenced."""
+    taken = connection.patiently(partial(_take, connection, run, part, owner, epoch, writes, former=former))
+    if taken is not None:
+        connection.fence = Fence(run, part, taken, 0)
+    return taken is not None
 
 
 def _take(
     connection: PostgresConnection, run: int, part: int, owner: Owner, epoch: int, writes: int, *, former: Owner | None
 ) -> int | None:
-    """Takes a part that was found free, unless somebody else was faster; returns the new epoch."""
+    """As `_takes`, in one attempt; returns the new epoch."""
     try:
         return _update(connection, run, part, owner, epoch, writes, former=former)
     except JournalError as exc:
@@ -119,7 +135,11 @@ def _update(
             _TAKE,
             (_text_of(owner), connection.lease, run, part, epoch, writes),
         ).fetchone()
-        if row is not None and former is not None and not is_dead(former):
+        if row is None:
+            # The answer to an earlier attempt was lost, and it was committed.
+            query = "SELECT epoch FROM parts WHERE run = ? AND part = ? AND owner = ?"
+            row = connection.execute(query, (run, part, _text_of(owner))).fetchone()
+        elif former is not None and not is_dead(former):
             # It may be frozen, and wake up: then it sends what it was about to send.
             connection.execute(_MAY_BE_SENT, (str(former), run << 32, ((run + 1) << 32) - 1))
     return int(row[0]) if row is not None else None
@@ -141,15 +161,18 @@ def try_take(connection: PostgresConnection, run: int, part: int, *, token: str)
     Returns:
         The name of this process; None where another one has the part.
     """
-    owner, epoch, writes, left = _read(connection, run, part)
+    owner, epoch, writes, left = connection.patiently(partial(_read, connection, run, part))
     if owner is not None and left > 0 and not is_dead(owner):
         return None
     ours = this_process(token)
-    if (taken := _take(connection, run, part, ours, epoch, writes, former=owner)) is None:
+    try:
+        if _takes(connection, run, part, ours, epoch, writes, former=owner):
+            return ours
+    except BaseException:
         release(ours)
-        return None
-    connection.fence = Fence(run, part, taken, 0)
-    return ours
+        raise
+    release(ours)
+    return None
 
 
 def give_back(connection: PostgresConnection, owner: Owner) -> None:
@@ -181,4 +204,4 @@ def is_owned(connection: PostgresConnection, run: int, part: int = 0) -> bool:
     """
     query = f"SELECT owner, {_LEFT} FROM parts WHERE run = ? AND part = ? AND owner IS NOT NULL"  # noqa: S608 - our own words
     rows = connection.execute(query, (run, part))
-    return any(left > 0 and not is_dead(msgspec.json.decode(owner, type=Owner)) for owner, left in rows.fetchall())
+    return any(_with_grace(connection, left) > 0 and not is_dead(msgspec.json.decode(owner, type=Owner)) for owner, left in rows.fetchall())

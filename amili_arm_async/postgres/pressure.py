@@ -119,9 +119,10 @@ WITH locked AS MATERIALIZED (
              WHEN %(may_probe)s AND NOT %(leaves)s THEN %(me)s END AS prober
     FROM old, asked, measured
 ), counted AS (
-    INSERT INTO failures (run_id, operation, client_no, part, failures, settled, seen)
-    SELECT %(run_id)s, %(operation)s, %(client_no)s, %(part)s::int, %(failures)s, %(settled)s, now FROM new WHERE %(counts)s
-    ON CONFLICT (run_id, operation, client_no, part)
+    INSERT INTO failures (run_id, operation, client_no, base_url, part, failures, settled, seen)
+    SELECT %(run_id)s, %(operation)s, %(client_no)s, %(base_url)s, %(part)s::int, %(failures)s, %(settled)s, now FROM new
+    WHERE %(counts)s
+    ON CONFLICT (run_id, operation, client_no, base_url, part)
     DO UPDATE SET failures = excluded.failures, settled = excluded.settled, seen = excluded.seen
 )
 UPDATE pressure SET members = new.members, held_until = new.held_until, total = new.total, peak = new.peak, lowered = new.lowered,
@@ -131,14 +132,15 @@ RETURNING now, greatest(0, new.held_until - now), new.total, new.members::text, 
     (SELECT coalesce(sum(f.failures), 0)::bigint FROM failures f WHERE {{others}}),
     (SELECT coalesce(sum(f.settled), 0)::bigint FROM failures f WHERE {{others}})
 """  # noqa: S608 - our own words
-_OF_RUN: Final = "f.run_id = %(run_id)s AND f.operation = %(operation)s AND f.client_no = %(client_no)s"
+_OF_RUN: Final = "f.run_id = %(run_id)s AND f.operation = %(operation)s AND f.client_no = %(client_no)s AND f.base_url = %(base_url)s"
 _BEAT_OF_PART: Final = _BEAT.format(others=f"{_OF_RUN} AND f.part <> %(part)s")
 
 _FORGET: Final = f"""
 WITH recent AS (SELECT extract(epoch FROM clock_timestamp())::float8 AS now)
 DELETE FROM failures AS f USING recent WHERE f.seen < now - {_KEPT} OR ({_OF_RUN}
-    AND NOT EXISTS (SELECT 1 FROM failures AS g WHERE (g.run_id, g.operation, g.client_no) = (f.run_id, f.operation, f.client_no)
-        AND abs(now - g.seen) < {_FORGOTTEN}))
+    AND NOT EXISTS (SELECT 1 FROM failures AS g
+        WHERE (g.run_id, g.operation, g.client_no, g.base_url) = (f.run_id, f.operation, f.client_no, f.base_url)
+            AND abs(now - g.seen) < {_FORGOTTEN}))
 """  # noqa: S608 - our own words
 _COUNT: Final = f"SELECT coalesce(sum(f.failures), 0)::bigint, coalesce(sum(f.settled), 0)::bigint FROM failures f WHERE {_OF_RUN}"  # noqa: S608
 

@@ -14,6 +14,7 @@ from ..bulk.chunking import RecordType
 from ..bulk.journal.factory import new_run_id, run_journal, runs_of
 from ..bulk.limits import SharedLimits
 from ..bulk.observers import RunObserver
+from ..bulk.parts import part_of_name
 from ..bulk.plain_records import encode_record
 from ..bulk.report import BulkReport, Expectation, expectation_of
 from ..bulk.run import BulkRun
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ..bulk.journal.protocol import RunJournal
     from ..bulk.journal.run_key import RunKey
     from ..bulk.parts import PartOfRun
+    from ..nightly.customers_gate import CustomersGate
     from ..validation.run import CheckRun
     from ..values.fields import RecordKind
 
@@ -144,6 +146,9 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         check_distinct(files_of(options))
         source = records if isinstance(records, Source) else Source(as_source(records, self._kind), limit=options.limit)
         accepted_is_enough = options.results == "accepted"
+        # A replay sends records of a part that another process sent.
+        if source.is_part and (gate := self._gate(name, options.journal, options.run_id)) is not None:
+            observers = [*observers, gate]
         report = BulkReport(
             records_known=source.known_length,
             accepted_is_enough=accepted_is_enough,
@@ -289,7 +294,10 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         if options is not None and options.dry_run:
             raise ConfigurationError("dry_run is for runs that read a source: a reconcile only looks up, unless resend_absent=True")
         runs = await runs_of(path, name, self.context.client_no, run_id)
-        report = BulkReport(records_known=None, accepted_is_enough=False, now=clock.monotonic)
+        # Documents of a night in parts are sent again only where their customers have not failed since.
+        gates = [self._gate(name, path, found) for found, _ in runs] if settings.resend_absent else []
+        gate = next(filter(None, gates), None)
+        report = BulkReport(records_known=None, accepted_is_enough=False, now=clock.monotonic, observers=[gate] if gate is not None else ())
         # There is no source, so nothing of it is left.
         report.source_exhausted = True
         with self.context.transport.instrumentation.job("reconcile"):
@@ -298,6 +306,8 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
                     options or BulkOptions(), journal=path, run_id=found, reconcile=settings, deadline=deadline, results="wait"
                 )
                 journal = self._journal(name, run_options, reads_source=False)
+                if gate is not None:
+                    gate.key = self._key_of_whole(name, found)
                 await self._run(name, Source(()), run_options, journal, report, user_id=user_id, timeout=timeout, retry=retry)
         return report
 
@@ -358,6 +368,21 @@ class BulkWrites(Struct, Generic[InputT], frozen=True):
         """The journal of a run: in its file or database, or a temporary one where only a dead letter has to be written."""
         run = self.run_key(name, options.run_id if options.run_id is not None else new_run_id())
         return run_journal(run, options, self.context.transport.service_clock, reads_source=reads_source, reads_all=reads_all, part=part)
+
+    def _gate(self, name: str, journal: str | os.PathLike[str] | None, run_id: str | None) -> CustomersGate | None:
+        """What blocks documents of customers that did not succeed; None where a run is no part of a run in parts."""
+        key = self._key_of_whole(name, run_id)
+        url = database_url(journal)
+        if key is None or url is None:
+            return None
+        from ..nightly.customers_gate import CustomersGate  # noqa: PLC0415 - needs psycopg
+
+        return CustomersGate(url, key)
+
+    def _key_of_whole(self, name: str, run_id: str | None) -> RunKey | None:
+        """The key of the run in parts that a run of documents is a part of; None where it is none."""
+        part = part_of_name(run_id) if run_id is not None and not OPERATIONS[name].safe else None
+        return self.run_key(name, part[0]) if part is not None else None
 
     def run_key(self, name: str, run_id: str) -> RunKey:
         """Returns what identifies a run in a journal.

@@ -6,13 +6,16 @@ from collections.abc import AsyncIterable
 from dataclasses import replace
 from typing import Any
 
+from anyio import to_thread
+
 from ..bulk.parts import SharedPart
 from ..bulk.run import BulkRun
 from ..config import BulkOptions
 from ..database.url import database_url
+from ..nightly.shared_customers import check_customers
 from ..postgres.connection import LEASE
 from .bulk import BulkWrites
-from .shared_night import GatedRun
+from .shared_run import OPERATION, SharedRun
 
 __all__ = ["run_replayed_part"]
 
@@ -38,7 +41,8 @@ async def run_replayed_part(bulk: BulkWrites[Any], payloads: AsyncIterable[bytes
     """
     url = database_url(options.journal)
     assert url is not None
+    await to_thread.run_sync(check_customers, url, bulk.run_key(OPERATION, part.run_id))
     own = replace(options, run_id=part.run_id)
-    run = GatedRun(bulk, url, run_id=part.run_id, parts=part.hash.parts, lease=LEASE, options=own, user_id=None, timeout=None, retry=None)
+    run = SharedRun(bulk, url, run_id=part.run_id, parts=part.hash.parts, lease=LEASE, options=own, user_id=None, timeout=None, retry=None)
     async with run:
-        return run.send_own(part.part, payloads)
+        return run.send_part(part.part, payloads)

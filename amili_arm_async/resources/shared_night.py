@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from anyio import to_thread
 
-from .. import clock
 from ..bulk.observers import RunObserver
 from ..bulk.parts import part_run_id
 from ..bulk.run import BulkRun
 from ..config import BulkOptions
-from ..nightly.blocked import BlockedDocuments
 from ..nightly.money import MoneyObserver
 from ..nightly.run import NightlyProgress, NightlyRun
-from ..nightly.shared_customers import SharedCustomers, failed_customers, times_sent
+from ..nightly.shared_customers import SharedCustomers, times_sent
 from ..nightly.timeline import TimelineObserver
 from ..postgres.connection import LEASE
 from ..sync.run import SyncRun
@@ -26,7 +24,7 @@ from .shared_run import OPERATION, SharedRun
 if TYPE_CHECKING:
     from ..database.url import DatabaseUrl
 
-__all__ = ["GatedRun", "SharedNight", "night_of_customers"]
+__all__ = ["SharedNight", "night_of_customers"]
 
 
 class SharedNight(SharedRun):
@@ -41,10 +39,11 @@ class SharedNight(SharedRun):
         source: the documents of all parts.
         options: of their run.
         user_id: the user in whose name they are sent, or None for that of the client.
-        has_customers: whether the night has customers.
+        has_customers: whether this process has the customers.
 
     Attributes:
-        customers: says whose turn it is to send the customers; None where the night has none.
+        customers: says whose turn it is to send the customers; None where the night has none, as far as the database knows when it is
+            entered.
     """
 
     def __init__(
@@ -63,18 +62,18 @@ class SharedNight(SharedRun):
         super().__init__(bulk, url, run_id=run_id, parts=parts, lease=LEASE, options=options, user_id=user_id, timeout=None, retry=None)
         self._source = source
         self._part = part
-        self.customers = (
-            SharedCustomers(
-                url,
-                run_id=run_id,
-                client_no=bulk.context.client_no,
-                operation=OPERATION,
-                part_name=part_run_id(run_id, part, parts),
-                patience=options.patience,
-            )
-            if has_customers
-            else None
-        )
+        self.customers = self._customers() if has_customers else None
+
+    def _customers(self, **more: Any) -> SharedCustomers:
+        name = part_run_id(self.run_id, self._part, self.parts)
+        return SharedCustomers(self._url, key=self._key, part_name=name, patience=self._options.patience, **more)
+
+    async def __aenter__(self) -> SharedNight:
+        await super().__aenter__()
+        if self.customers is None and await to_thread.run_sync(times_sent, self._url, self._key) is not None:
+            # Other processes were called with customers: their documents wait for them in this one, too.
+            self.customers = self._customers(used=0, may_send=False)
+        return self
 
     def start(self, observers: Sequence[RunObserver]) -> BulkRun:
         """Makes the run of the part.
@@ -94,34 +93,8 @@ class SharedNight(SharedRun):
             cast("TimelineObserver", timeline),
             filters,
             pass_over=True,
-            customers=lambda: customers.times if customers is not None else 0,
+            customers=(lambda: customers.times) if customers is not None else None,
         )
-
-
-class GatedRun(SharedRun):
-    """A shared run of documents, of which those are blocked whose customer did not succeed in the run of the customers with its name."""
-
-    async def __aenter__(self) -> GatedRun:
-        await super().__aenter__()
-        key = self._key
-        sent = await to_thread.run_sync(times_sent, self._url, key.run_id, key.client_no)
-        self._gate = await to_thread.run_sync(failed_customers, self._url, key.run_id, key.client_no) if sent is not None else None
-        return self
-
-    def send_own(self, part: int, records: Any) -> BulkRun:
-        """Sends the documents of one part; see `send_part`.
-
-        Args:
-            part: which part, from 0.
-            records: its documents.
-
-        Returns:
-            The run of the part.
-        """
-        money, timeline = MoneyObserver(), TimelineObserver(clock.monotonic)
-        failed, times = self._gate if self._gate is not None else (None, 0)
-        filters = [BlockedDocuments(failed)] if failed is not None else []
-        return self._run_part(part, records, money, timeline, filters, pass_over=False, customers=lambda: times)
 
 
 class _OnlyCustomers:
@@ -174,9 +147,7 @@ def night_of_customers(
 
     customers = SharedCustomers(
         url,
-        run_id=run_id,
-        client_no=context.client_no,
-        operation=OPERATION,
+        key=bulk.run_key(OPERATION, run_id),
         part_name="",
         patience=options.patience,
         lease=lease,

@@ -23,6 +23,7 @@ from ..bulk.report import BulkReport
 from ..bulk.run import BulkRun
 from ..config import BulkOptions, RetryPolicy, Timeout, check_int, check_number
 from ..errors import ConfigurationError
+from ..nightly.customers_gate import CustomersGate
 from ..nightly.money import MoneyObserver
 from ..nightly.report import ReportSchema, money_of, reasons_of
 from ..nightly.shared_customers import customers_in
@@ -174,6 +175,8 @@ class SharedRun:
     ) -> BulkRun:
         """Sends the documents of one part. What an earlier attempt at the part sent, by whatever process, is not sent again.
 
+        Where the run has customers, as a night in parts does, documents of those that did not succeed are `blocked`.
+
         Where another process is sending the part, this one waits until that has ended, or until its lease has. Then it goes on where the
         other one stopped.
 
@@ -193,6 +196,7 @@ class SharedRun:
             BulkError: while it is awaited: the run could not go on; a document of another part was read, or another process has taken the
                 part over.
             JournalError: while it is awaited: the journal can't be used.
+            ArmError: while it is awaited: the run has customers, which were not sent to their end; nothing was sent.
         """
         return self._run_part(part, records, MoneyObserver(), TimelineObserver(clock.monotonic), pass_over=pass_over)
 
@@ -205,7 +209,7 @@ class SharedRun:
         filters: Sequence[RunObserver] = (),
         *,
         pass_over: bool,
-        customers: Callable[[], int] = int,
+        customers: Callable[[], int] | None = None,
     ) -> BulkRun:
         """Makes the run of a part.
 
@@ -216,7 +220,8 @@ class SharedRun:
             timeline: likewise.
             filters: observers that take further documents out.
             pass_over: whether records of other parts are passed over.
-            customers: returns which sending of the night's customers it relies on.
+            customers: returns which sending of the night's customers it relies on, where `filters` block the documents of those that did
+                not succeed. None: they are blocked as the database says.
         """
         if self._hash is None:
             raise ConfigurationError("enter the shared run first: async with arm.documents.shared_run(...) as run: ...")
@@ -226,11 +231,13 @@ class SharedRun:
             observers = [PartFilter(self._bulk.record_type, self._hash, part, observers)]
         elif isinstance(records, (list, tuple)):
             observers = [PartCheck(self._bulk.record_type, self._hash, part, records), *observers]
-        observers += filters
+        gate = CustomersGate(self._url, self._key if customers is None else None)
+        observers += [*filters, gate]
+        times = customers if customers is not None else lambda: gate.times
         run: BulkRun
 
         def report(_: bool) -> bytes:
-            return msgspec.json.encode(_sums(run.report, money, timeline, customers()))
+            return msgspec.json.encode(_sums(run.report, money, timeline, times()))
 
         options = replace(self._options, run_id=part_run_id(self.run_id, part, self.parts))
         of_run = PartOfRun(self.run_id, part, self._hash, self._lease, report, money.amounts_of)
@@ -288,7 +295,7 @@ def read_shared_report(url: DatabaseUrl, key: RunKey, parts: int, *, results_awa
     with shared_reading.snapshot(url) as journal:
         totals = {one.part: _totals(one) for one in shared_reading.read(journal, url, key)}
         reasons = reasons_of(_Failures(lambda: shared_reading.failures_in(journal, url, key, success)))
-        customers = customers_in(journal, key.run_id, key.client_no)
+        customers = customers_in(journal, key)
     schema = shared_report(
         totals,
         parts=parts,

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
+from anyio import to_thread
+
 from .. import clock, log
 from ..bulk.journal.postgres import shared_reading
 from ..bulk.journal.run_key import RunKey
@@ -17,7 +19,7 @@ from ..client import ArmClient
 from ..config import BulkOptions
 from ..database.url import DatabaseUrl
 from ..errors import ArmError, ConfigurationError, FrameError, JournalError, SourceError
-from ..nightly.shared_customers import read_customers, times_sent
+from ..nightly.shared_customers import check_customers, read_customers, times_sent
 from ..nightly.shared_report import customers_report
 from ..postgres.schema import prepare_schema
 from ..resources.shared_run import OPERATION, SharedReport, read_shared_report
@@ -331,7 +333,7 @@ def enter(job: FrameJob) -> RunKey:
 
     async def enter_and_leave() -> None:
         async with job.connect() as arm, job.shared(arm):
-            pass
+            await to_thread.run_sync(check_customers, job.url, key)
 
     try:
         in_loop(enter_and_leave)
@@ -442,7 +444,7 @@ def send_documents(frame: Any, lines: Any, job: FrameJob, key: RunKey, *, is_str
     async def send_empty() -> None:
         async with job.connect() as arm, job.shared(arm) as run:
             for part in sorted(missing):
-                await run.send_own(part, [])
+                await run.send_part(part, [])
 
     if missing:
         in_loop(send_empty)
@@ -466,7 +468,7 @@ def send_customers(frame: Any, job: FrameJob) -> FrameReport:
     # What is wrong with the database shows before Spark begins.
     prepare_schema(job.url, "journal")
     key = identify(job)
-    used = times_sent(job.url, job.run_id, key.client_no) or 0
+    used = times_sent(job.url, key) or 0
     rows = run_job(CustomerSender(task_of(job, key, frame, None, [0], used=used)), frame, None, job, [0])
     if errors := [row.error for row in rows if row.error is not None]:
         raise FrameError(f"the customers could not be sent to their end: {errors[0]}. {_again(job)}", None, {})
@@ -499,7 +501,7 @@ def _report_if_possible(job: FrameJob, key: RunKey) -> FrameReport | None:
 
 
 def _customers_of(url: DatabaseUrl, key: RunKey) -> SharedReport:
-    found = read_customers(url, key.run_id, key.client_no)
+    found = read_customers(url, key)
     if found is None:
         raise JournalError(f"the journal {url} has no run {key.run_id!r} in parts (client {key.client_no}, {key.base_url})")
     schema = customers_report(found, now=clock.unix_time(), client_no=key.client_no, base_url=key.base_url, run_id=key.run_id)

@@ -12,7 +12,7 @@ from ..config import BulkOptions, check_int
 from ..database.url import DatabaseUrl, database_url
 from ..errors import ConfigurationError
 from ..resources.bulk import DOCUMENTS, BulkWrites
-from ..resources.shared_night import GatedRun
+from ..resources.shared_run import SharedRun
 from ..sources.mapping import FieldMap, MappedColumn
 from ..sources.records import Records, open_records
 from ..values.fields import KEYS, RecordKind
@@ -147,13 +147,13 @@ class FrameJob:
         of_state = _url("the state of customers", state) if state is not None else None
         return cls(_url("the journal of a frame of Spark", journal), client, parts=parts, reading=reading, state=of_state, **more)
 
-    def shared(self, arm: ArmClient) -> GatedRun:
+    def shared(self, arm: ArmClient) -> SharedRun:
         """Returns the shared run of the documents.
 
         Args:
             arm: the client.
         """
-        return GatedRun(
+        return SharedRun(
             # Its methods have no name for what only Spark needs.
             BulkWrites(arm._context, arm._pressure, DOCUMENTS),  # noqa: SLF001
             self.url,

@@ -274,7 +274,7 @@ class PartSender(Sender):
                 while part is not None:
                     number, records = part
                     try:
-                        await run.send_own(number, records)
+                        await run.send_part(number, records)
                         results.append(_result(number))
                     except ArmError as exc:
                         if _is_taken_over(exc):

@@ -413,7 +413,8 @@ def test_a_signal_in_the_middle_leaves_a_report(start, served, tmp_path, number,
     assert out.count(b"\n") == 1
     report = read_report((tmp_path / "report.json").read_bytes())
     assert (report.ok, json.loads(out)["ok"]) == (False, False)
-    assert report.error is not None
+    assert (report.error, report.interrupted) == ("it was interrupted: the same run id goes on where it stopped", True)
+    assert b"The run was interrupted: nothing has to be fixed for that." in err
     assert report.ended is not None
     assert [one.name for one in report.parts] == (["customers"] if part == "customers" else ["customers", "documents"])
     last = report.parts[-1]

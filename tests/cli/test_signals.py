@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from amili_arm_async.cli.signals import InterruptedRunError, SignalHandler
+from amili_arm_async.cli.signals import SignalHandler
+from amili_arm_async.errors import InterruptedRunError
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM]
 

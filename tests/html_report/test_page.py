@@ -115,6 +115,10 @@ def test_a_night_with_trouble() -> None:
         ),
         (document(part(read=3), ended=None), "This was written before the run ended: 3 records so far."),
         (document(part(read=3), ok=False, error="refused"), "The run ended early: 3 records read until then."),
+        (
+            document(part(read=3), ok=False, error="it was interrupted", interrupted=True),
+            "The run was interrupted: 3 records read until then.",
+        ),
         (document(part(read=3), ok=False), "Every record succeeded, but the run reports a problem."),
         (document(part(read=3, counts=counts(succeeded=2))), "Every record succeeded, but the sums do not add up."),
     ],

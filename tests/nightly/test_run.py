@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from amili_arm_async import ArmClient, BulkError, BulkOptions, ConfigurationError
+from amili_arm_async.cli.html_report.summary import next_steps
+from amili_arm_async.errors import InterruptedRunError
 from amili_arm_async.sandbox import Fault, Sandbox
 
 from ..support.sandbox_fixtures import QUICK, customers, quick
@@ -125,13 +127,42 @@ async def test_cancellation_at_any_moment(turns, arm) -> None:
         await task
     except asyncio.CancelledError:
         assert not run.report.ok
-        assert run.report.error == "ended by CancelledError"
+        assert (run.report.error, run.report.interrupted) == ("it was interrupted", True)
     if run.report.parts:
         balances(run.report)
 
 
 async def _await(run: Any) -> None:
     await run
+
+
+@pytest.mark.parametrize("raised", [InterruptedRunError(), KeyboardInterrupt(), SystemExit(143)])
+async def test_a_signal_is_no_fault_to_fix(raised, arm, tmp_path) -> None:
+    async def send(run: Any) -> None:
+        async with run:
+            raise raised
+
+    options = quick(journal=tmp_path / "journal.sqlite", run_id="x")
+    run = night(arm, customers=customers(5), documents=invoices(5), document_options=options)
+    with pytest.raises(type(raised)):
+        await run.run_with(send)
+    said = "it was interrupted: the same run id goes on where it stopped"
+    assert (run.report.error, run.report.interrupted) == (said, True)
+    steps = [step.text for step in next_steps(run.report.to_schema())]
+    assert "The run was interrupted: nothing has to be fixed for that." in steps
+    assert steps[-1].startswith("Then run the same job again with the same run id, x")
+    assert not any("Error" in step or "Fix" in step for step in steps)
+
+
+async def test_an_error_of_the_program_is_named(arm) -> None:
+    async def send(run: Any) -> None:
+        async with run:
+            raise ValueError("secret")
+
+    run = night(arm, customers=customers(5), documents=invoices(5))
+    with pytest.raises(ValueError, match="secret"):
+        await run.run_with(send)
+    assert (run.report.error, run.report.interrupted) == ("an error of the program that runs it (ValueError)", False)
 
 
 async def test_a_night_that_was_cut_off_goes_on(arm, sandbox, tmp_path) -> None:

@@ -154,6 +154,7 @@ def test_each_part_of_a_night(call: Any, files: tuple[Path, Path], database: str
     assert "customers │ 5 succeeded, 1 failed" in _in_one_line(call("status", database).stdout)
     (night,) = json.loads(call("status", database, "--json").stdout)["nights"]
     assert (night["run_id"], night["sent"], night["running"], night["counts"]["failed"]) == ("2026-11-20", True, False, 1)
+    assert night["base_url"] == server.base_url
 
 
 def test_the_status_of_a_night_whose_customers_could_not_be_sent(

@@ -52,7 +52,7 @@ def send_customers(job: FrameJob, table: Any) -> list[dict[str, Any]]:
     from amili_arm_async.spark.tasks import CustomerSender
 
     key = identify(job)
-    used = times_sent(job.url, job.run_id, key.client_no) or 0
+    used = times_sent(job.url, key) or 0
     task = replace(task_of(job, (key.client_no, key.base_url), table.column_names), part_of_slot=dict.fromkeys(SLOTS, 0), used=used)
     return [row for batch in CustomerSender(task)(labelled_batches(job.reading, table, slots=SLOTS[:1])) for row in batch.to_pylist()]
 
@@ -97,6 +97,31 @@ def test_with_a_state_only_customers_that_changed_are_sent(connect: Any, databas
     assert server.customers.total_taken == 3
     report = read_report(run_id="2", journal=database, client=connect)
     assert report.counts["unchanged"] == 3
+
+
+@pytest.mark.usefixtures("prepared")
+def test_customers_and_documents_of_a_run_have_one_address(connect: Any, database: str, server: Sandbox) -> None:
+    assert send_customers(job_of("customers", connect, database), CUSTOMERS) == []
+    with Sandbox(process_delay=0.0, require_customers=False) as other:
+        elsewhere = partial(ArmClient, 2218, auth=other.token, base_url=other.base_url)
+        with pytest.raises(ConfigurationError, match=r"were sent with base_url .*: use another run_id"):
+            enter(job_of("documents", elsewhere, database))
+        with pytest.raises(ConfigurationError, match="were sent with base_url"):
+            read_report(run_id="1", journal=database, client=elsewhere)
+        with pytest.raises(ConfigurationError, match="were sent with base_url"):
+            send_customers(job_of("customers", elsewhere, database), CUSTOMERS)
+        assert (other.customers.total_taken, other.documents.total_taken) == (0, 0)
+    assert read_report(run_id="1", journal=database, client=connect).ok
+
+
+@pytest.mark.usefixtures("prepared")
+def test_customers_come_too_late_where_documents_were_begun_without(connect: Any, database: str, server: Sandbox) -> None:
+    of_documents = job_of("documents", connect, database)
+    enter(of_documents)
+    send_documents(of_documents, DOCUMENTS)
+    (said,) = send_customers(job_of("customers", connect, database), CUSTOMERS)
+    assert "were begun without customers" in said["error"]
+    assert server.customers.total_taken == 0
 
 
 @pytest.mark.usefixtures("prepared")

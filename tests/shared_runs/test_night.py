@@ -6,15 +6,20 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from amili_arm_async import ArmClient, ArmError, BulkError, ConfigurationError
+from amili_arm_async import ArmClient, ArmError, BulkError, ConfigurationError, Reconcile, part_of
+from amili_arm_async.nightly import shared_customers
+from amili_arm_async.nightly.customers_gate import CustomersGate
 from amili_arm_async.nightly.run import NightlyReport
+from amili_arm_async.postgres.worker import PostgresWorker
 from amili_arm_async.sandbox import Fault, Sandbox
 
+from ..support.postgres import Server
 from ..support.sandbox_runs import customers, plan, quick, until, writes
 from .samples import PARTS, RUN_ID
 
@@ -221,6 +226,159 @@ async def test_the_report_of_a_night_whose_customers_failed_says_so(arm: ArmClie
     assert not report.ok
     assert report.error.startswith("the customers were not sent to their end (")
     assert report.to_schema().not_begun == ["customers"]
+
+
+# --- who ends half-way ----------------------------------------------------------------------------------------------------
+
+
+async def test_failures_of_a_sending_that_did_not_come_to_its_end_do_not_count(
+    arm: ArmClient, refusing: Sandbox, database: str, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_customers, "_AT_ONCE", 1)
+    with monkeypatch.context() as patch:
+        # It ends when it has written who failed, and not yet that all were sent.
+        patch.setattr(PostgresWorker, "call_urgent", ended)
+        with pytest.raises(asyncio.CancelledError):
+            await night(arm, database, 0, customer_options=quick(max_records=10))
+    assert postgres.execute("SELECT count(*) FROM amili_arm.failed_customers") == [(2,)]
+    refusing._ledger().rejects.clear()
+    reports = [await night(arm, database, part) for part in range(PARTS)]
+    assert [counts(report.customers) for report in reports[:1]] == [{"succeeded": 40}]
+    assert sum(report.documents.counts["succeeded"] for report in reports) == 80
+    assert postgres.execute("SELECT count(*) FROM amili_arm.failed_customers") == [(0,)]
+    assert (await merged(arm, database)).ok
+
+
+async def ended(*_: Any) -> None:
+    """The process is ended here: nothing more is written, not even why."""
+    raise asyncio.CancelledError
+
+
+# --- the gate is what the database knows -----------------------------------------------------------------------------------
+
+
+def without_customers(arm: ArmClient, database: str, part: int) -> Any:
+    return night(arm, database, part, customers=None, customer_options=None)
+
+
+async def test_a_process_without_customers_blocks_the_same_documents(arm: ArmClient, refusing: Sandbox, database: str) -> None:
+    reports = [await night(arm, database, 0), *[await without_customers(arm, database, part) for part in range(1, PARTS)]]
+    assert [report.not_begun for report in reports] == [()] * PARTS
+    await assert_the_night_is_right(arm, refusing, database)
+
+
+async def test_a_part_that_is_sent_again_by_itself_blocks_the_same_documents(arm: ArmClient, refusing: Sandbox, database: str) -> None:
+    for part in range(PARTS):
+        await night(arm, database, part)
+    async with arm.documents.shared_run(database, run_id=RUN_ID, parts=PARTS, options=quick(max_records=10)) as run:
+        for part in range(PARTS):
+            assert (await run.send_part(part, DOCUMENTS, pass_over=True)).counts["succeeded"] == 0
+    await assert_the_night_is_right(arm, refusing, database)
+
+
+async def test_a_process_without_customers_waits_for_them(
+    two: tuple[Paused, Any, Any], arm: ArmClient, sandbox: Sandbox, database: str
+) -> None:
+    source, first, second = two
+    third = asyncio.create_task(awaited(without_customers(arm, database, 2)))
+    begun = asyncio.create_task(parts_sent(arm, database, 3))
+    with pytest.raises(ArmError, match="were not sent to their end, so no documents are sent: send them first"):
+        await begun
+    assert (third.done(), sandbox.documents.total_taken) == (False, 0)
+    source.goes_on.set()
+    assert [(await task).ok for task in (first, second, third)] == [True] * 3
+
+
+async def parts_sent(arm: ArmClient, database: str, part: int) -> Any:
+    async with arm.documents.shared_run(database, run_id=RUN_ID, parts=PARTS, options=quick(max_records=10)) as run:
+        return await run.send_part(part, DOCUMENTS, pass_over=True)
+
+
+async def test_a_process_without_customers_ends_where_nobody_sends_them(
+    two: tuple[Paused, Any, Any], arm: ArmClient, sandbox: Sandbox, database: str
+) -> None:
+    _, first, second = two
+    for task in (second, first):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    with pytest.raises(ArmError, match="were not sent to their end, so no documents are sent: send them first"):
+        await without_customers(arm, database, 2)
+    assert sandbox.documents.total_taken == 0
+
+
+async def test_customers_come_too_late_where_documents_were_begun_without(arm: ArmClient, sandbox: Sandbox, database: str) -> None:
+    await without_customers(arm, database, 1)
+    taken_before = sandbox.documents.total_taken
+    with pytest.raises(ConfigurationError, match=r"were begun without customers.* by themselves, or with another run_id"):
+        await night(arm, database, 0)
+    assert (sandbox.customers.total_taken, sandbox.documents.total_taken) == (0, taken_before)
+    for part in range(PARTS):
+        await without_customers(arm, database, part)
+    assert (await merged(arm, database)).ok
+
+
+async def test_a_report_that_is_read_first_begins_nothing(arm: ArmClient, sandbox: Sandbox, database: str) -> None:
+    await merged(arm, database)
+    for part in range(PARTS):
+        await night(arm, database, part)
+    assert (await merged(arm, database)).ok
+
+
+async def test_a_part_and_its_customers_that_begin_at_once_agree(
+    arm: ArmClient, sandbox: Sandbox, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The part without customers has begun, and asks then: the other one comes in between, and sees that.
+    asked, goes_on = asyncio.Event(), asyncio.Event()
+    begin_journal = CustomersGate.begin_journal
+
+    async def paused(self: CustomersGate, journal: Any) -> None:
+        asked.set()
+        await goes_on.wait()
+        await begin_journal(self, journal)
+
+    monkeypatch.setattr(CustomersGate, "begin_journal", paused)
+    first = asyncio.create_task(parts_sent(arm, database, 1))
+    await asked.wait()
+    with pytest.raises(ConfigurationError, match="were begun without customers"):
+        await night(arm, database, 0)
+    goes_on.set()
+    assert (await first).counts["blocked"] == 0
+
+
+@pytest.mark.parametrize("by_part", [True, False])
+async def test_what_is_absent_is_not_sent_again_where_its_customer_failed_since(
+    arm: ArmClient, sandbox: Sandbox, database: str, by_part: bool
+) -> None:
+    lost = DOCUMENTS[3]
+    part = part_of(lost["documentNo"], PARTS)
+    # Another number of the same form proves that look-ups work.
+    found = next(one for one in DOCUMENTS if one is not lost and part_of(one["documentNo"], PARTS) == part)
+    options = quick(journal=database, run_id=RUN_ID, deadline=0.05)
+    given = {"customer_options": quick(), "document_options": options}
+    await night(arm, database, part, **given, documents=[found])
+    plan(sandbox, [Fault.reset_before()])
+    assert (await night(arm, database, part, **given, documents=[found, lost])).documents.counts["unknown"] == 1
+
+    async def reconcile() -> Any:
+        how = {"settle": 0.06, "resend_absent": True}
+        if not by_part:
+            return await arm.documents.reconcile(database, run_id=RUN_ID, options=quick(deadline=0.05), **how)
+        own = replace(options, reconcile=Reconcile(**how))
+        async with arm.documents.shared_run(database, run_id=RUN_ID, parts=PARTS, options=own) as run:
+            return await run.send_part(part, [found, lost])
+
+    sandbox.reject_record("003", kind="customers")
+    await night(arm, database, part, **given, documents=[found, lost])
+    (failure,) = (await reconcile()).failures()
+    assert (failure.state, failure.reason) == ("unknown", "absent")
+    if not by_part:
+        assert "customer 003 did not succeed. So it is not sent again" in failure.message
+    assert sandbox.documents.taken(lost["documentNo"]) == 0
+    sandbox._ledger().rejects.clear()
+    await night(arm, database, part, **given, documents=[found, lost])
+    await reconcile()
+    assert sandbox.documents.taken(lost["documentNo"]) == 1
 
 
 # --- wrong use ------------------------------------------------------------------------------------------------------------

@@ -193,6 +193,8 @@ def test_failures_of_a_part_are_those_of_its_last_attempt_until_nobody_goes_on(r
     assert told(other, counts=True, failures=4, settled=20).failures == 3, "what does not count leaves what was"
     assert told(again, counts=True, failures=1, settled=1).failures == 4
     assert told(other, counts=True, failures=4, settled=20).failures == 1
+    elsewhere = msgspec.structs.replace(ACCOUNT, base_url="https://elsewhere", part=PartCount(RUN_ID, "documents.create_batch", 2))
+    assert row("e", elsewhere).enter() == (0, 0), "an address knows nothing of another one"
     postgres.execute("UPDATE amili_arm.failures SET seen = seen - 1000")
     assert part(2, "d").enter() == (0, 0)
 

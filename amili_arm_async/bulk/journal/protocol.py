@@ -277,6 +277,14 @@ class ReconcileStore(Protocol):
         """
         ...
 
+    def waiting(self, batch: int) -> list[int]:
+        """Returns the positions of the records of a batch that `enter_again` enters.
+
+        Args:
+            batch: the id of the batch.
+        """
+        ...
+
     async def enter_again(self, batch: int) -> tuple[Batch, int] | None:
         """Enters the deferred records of a batch as a new batch, which takes their place once it is sent.
 

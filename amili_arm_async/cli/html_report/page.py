@@ -188,7 +188,7 @@ def _facts(document: ReportSchema, zone: tzinfo | None, scope: Scope) -> Markup:
         ("To be sent" if document.dry_run else "Sent", bytes_text(sum(part.bytes_sent for part in document.parts))),
     ]
     if document.error is not None:
-        facts.append(("Ended by", element("span", document.error, class_="bad")))
+        facts.append(("Ended by", element("span", "an interruption" if document.interrupted else document.error, class_="bad")))
     rows = [element("div", element("dt", word), element("dd", value)) for word, value in facts]
     title = scope.heading("The run", name="run-title")
     return element("section", title, element("dl", *rows, class_="run"), aria_labelledby=scope.id("run-title"))

@@ -65,7 +65,7 @@ def _verdict(document: ReportSchema) -> tuple[Tone, str]:
     unawaited = sum(part.counts.get("accepted", 0) for part in document.parts if not part.results_awaited)
     if document.error is not None:
         text = f"{number(failed)} of {plural(read, 'record')} did not succeed" if failed else f"{plural(read, 'record')} read until then"
-        return "bad", f"The run ended early: {text}."
+        return "bad", f"The run {'was interrupted' if document.interrupted else 'ended early'}: {text}."
     if document.ended is not None and not failed and (document.not_begun or any(map(not_read, document.parts))):
         return "bad", f"Not every record was read: {plural(read, 'record')} read until then."
     if failed and document.dry_run:
@@ -284,7 +284,9 @@ def _causes(document: ReportSchema) -> Iterator[str]:
             yield f"{part.name.capitalize()}: {text} What was not read is in no count."
     for name in document.not_begun:
         yield f"{name.capitalize()} were not started: none of their records was read or sent."
-    if document.error is not None:
+    if document.interrupted:
+        yield "The run was interrupted: nothing has to be fixed for that."
+    elif document.error is not None:
         yield f"Fix what ended the run: {document.error}"
     for short, words in shortfalls(document).items():
         yield f"Look at the source of the {short}: {words}."

@@ -137,10 +137,11 @@ def _units(connection: Any) -> Iterator[_Unit]:
             whole = _Unit(run_id, operation, client_no, 0, base_url, started)
             single.append(whole)
         whole.runs.append(run)
-    for night, run_id, client_no, started in connection.execute("SELECT id, run_id, client_no, started FROM nights ORDER BY id").fetchall():
+    query = "SELECT id, run_id, client_no, base_url, started FROM nights ORDER BY id"
+    for night, run_id, client_no, base_url, started in connection.execute(query).fetchall():
         of = by_name.get((run_id, client_no))
         if of is None:
-            of = _Unit(run_id, _CUSTOMERS, client_no, 0, "", started)
+            of = _Unit(run_id, _CUSTOMERS, client_no, 0, base_url, started)
             single.append(of)
         of.night = night
     yield from sorted([*shared.values(), *single], key=lambda unit: (min(unit.runs, default=0), unit.started))

@@ -8,7 +8,7 @@ from .... import clock
 from ....errors import ConfigurationError, JournalError
 from ....postgres.connection import PostgresConnection
 from ....postgres.schema import prepare_schema
-from ...parts import HASH_KEY, HASH_VERSION, PartHash, part_of_name
+from ...parts import HASH_KEY, HASH_VERSION, PartHash, part_of_name, part_run_id
 from ..run_key import pruned_error
 from .store import WORD
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...parts import PartOfRun
     from ..run_key import RunKey
 
-__all__ = ["enter", "enter_part", "find", "refuse_pruned", "refuse_shared", "write_report"]
+__all__ = ["enter", "enter_part", "find", "is_begun", "refuse_pruned", "refuse_shared", "write_report"]
 
 _NAMED: Final = "run_id = ? AND operation = ? AND client_no = ?"
 
@@ -104,6 +104,24 @@ def find(connection: Any, key: RunKey) -> PartHash | None:
             "that one"
         )
     return PartHash(parts, hash_key)
+
+
+def is_begun(connection: Any, key: RunKey) -> bool:
+    """Returns whether a part of a shared run was begun.
+
+    Args:
+        connection: to the database.
+        key: the whole run.
+
+    Raises:
+        ConfigurationError: it was begun against another address.
+        JournalError: it was begun by another version of the library.
+    """
+    if (found := find(connection, key)) is None:
+        return False
+    names = [part_run_id(key.run_id, part, found.parts) for part in range(found.parts)]
+    query = "SELECT 1 FROM runs WHERE operation = ? AND client_no = ? AND run_id = ANY(?) AND pruned IS NULL LIMIT 1"
+    return connection.execute(query, (key.operation, key.client_no, names)).fetchone() is not None
 
 
 def refuse_shared(connection: Any, key: RunKey) -> None:

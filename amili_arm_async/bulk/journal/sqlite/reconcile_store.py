@@ -150,6 +150,14 @@ class SqliteReconcileStore:
         self._settle(batch.id, standard, others, batch.status)
         return self._deferred.settle(batch.id, standard, others, still_deferred, are_sent=True)
 
+    def waiting(self, batch: int) -> list[int]:
+        """Returns the positions of the records of a batch that `enter_again` enters.
+
+        Args:
+            batch: the id of the batch.
+        """
+        return sorted(position for records in self._deferred.of(batch) for position in records.positions)
+
     async def enter_again(self, batch: int) -> tuple[Batch, int] | None:
         """Enters the waiting records of a batch as a new batch, which replaces them when it is sent.
 
