@@ -35,6 +35,7 @@ from .fingerprints import Fingerprinter, as_key, fingerprints_of_sorted
 from .finite import finite_check
 from .outcomes import BatchOutcome, Outcome
 from .plain_records import converted, plain_record
+from .record_amounts import RecordAmounts
 
 __all__ = ["Batch", "Chunker", "Invalid", "RecordType", "as_key", "split_json_objects"]
 
@@ -95,6 +96,7 @@ class Batch:
         pieces: the JSON texts of the records; a comma belongs between two pieces.
         size: the size of the pieces in bytes, with the commas.
         fingerprints: the fingerprint of each record, where a journal needs them; else empty.
+        amounts: the money of documents, where a journal keeps it; else None.
     """
 
     number: int
@@ -103,6 +105,7 @@ class Batch:
     pieces: tuple[bytes, ...]
     size: int
     fingerprints: Sequence[int] = ()
+    amounts: RecordAmounts | None = None
 
     def __len__(self) -> int:
         return len(self.indexes)
@@ -140,7 +143,8 @@ class Batch:
         else:
             indexes, keys = array("q", [self.indexes[at] for at in positions]), [self.keys[at] for at in positions]
         fingerprints = array("I", [self.fingerprints[at] for at in positions]) if self.fingerprints else ()
-        return Batch(self.number, indexes, keys, (piece,), len(piece), fingerprints)
+        amounts = self.amounts.only(positions) if self.amounts is not None else None
+        return Batch(self.number, indexes, keys, (piece,), len(piece), fingerprints, amounts)
 
 
 class Invalid(NamedTuple):

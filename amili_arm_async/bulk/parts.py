@@ -17,6 +17,7 @@ from msgspec import Struct
 from ..config import check_int
 from ..errors import RecordError
 from .fingerprints import as_key, keyed_name, keyed_names
+from .record_amounts import RecordAmounts
 
 __all__ = [
     "HASH_KEY",
@@ -24,6 +25,7 @@ __all__ = [
     "MOST_PARTS",
     "PartHash",
     "PartOfRun",
+    "SharedPart",
     "own_places",
     "part_of",
     "part_of_name",
@@ -63,14 +65,33 @@ class PartHash(Struct, frozen=True):
         Returns:
             The part of each.
         """
-        parts, prefix = self.parts, self.key.encode()
-        found = [
-            int.from_bytes(sha256(prefix + name.encode("utf-8", "surrogatepass")).digest()[:4], "big") % parts for name in keyed_names(keys)
-        ]
+        found = [self.of_name(name) for name in keyed_names(keys)]
         if len(found) == len(keys):
             return found
         numbered = iter(found)
         return [next(numbered) if key is not None else NO_NUMBER for key in keys]
+
+    def of_name(self, name: str) -> int:
+        """Returns the part of a document.
+
+        Args:
+            name: its number, as the journal has it.
+        """
+        return int.from_bytes(sha256(f"{self.key}{name}".encode("utf-8", "surrogatepass")).digest()[:4], "big") % self.parts
+
+
+class SharedPart(Struct, frozen=True):
+    """Which part of which shared run a run in the journal is.
+
+    Attributes:
+        run_id: the name of the whole run.
+        part: the part.
+        hash: tells the part of each document.
+    """
+
+    run_id: str
+    part: int
+    hash: PartHash
 
 
 class PartOfRun(Struct, frozen=True):
@@ -82,6 +103,8 @@ class PartOfRun(Struct, frozen=True):
         hash: tells the part of each record.
         lease: seconds for which a process owns the part after each thing that it records.
         report: makes the report of an attempt when it ends; called with whether its source was read to the end.
+        amounts: returns the money of records that were read and have no final state yet, by their indexes in the source; None where that
+            of one is not known.
     """
 
     run_id: str
@@ -89,6 +112,7 @@ class PartOfRun(Struct, frozen=True):
     hash: PartHash
     lease: float
     report: Callable[[bool], bytes]
+    amounts: Callable[[Sequence[int]], RecordAmounts | None]
 
     def is_sibling(self, run_id: str) -> bool:
         """Returns whether a run is another part of the same shared run.
@@ -175,4 +199,4 @@ def part_of(number: str | int | Decimal, parts: int) -> int:
     key = as_key(number)
     if key is None:
         raise RecordError("a document without a documentNo belongs to no part: documents of a shared run need a number")
-    return int.from_bytes(sha256(f"{HASH_KEY}{keyed_name(key)}".encode("utf-8", "surrogatepass")).digest()[:4], "big") % parts
+    return PartHash(parts).of_name(keyed_name(key))

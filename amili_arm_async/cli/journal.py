@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
@@ -25,8 +23,9 @@ from ..bulk.journal.inspect import (
     prune_journal,
     read_journal,
     stale_reason,
+    whole_run,
 )
-from ..bulk.outcomes import STATES, State
+from ..bulk.outcomes import STATES
 from ..bulk.parts import part_of_name
 from ..database.url import database_url, shown
 from ..errors import ArmError, counted
@@ -78,7 +77,7 @@ def status(
         output.warn(f"this journal is stale: {stale}. {output.STALE}")
     nights = {key: night for key, night in _nights(journal).items() if client_no is None or key[1] == client_no}
     if as_json:
-        output.print_json({**_runs_as_json(runs, keys=keys), "nights": _nights_as_json(nights), "stale": stale})
+        output.print_json({**_runs_as_json(journal, runs, keys=keys), "nights": _nights_as_json(nights), "stale": stale})
     else:
         _print_runs(journal, runs, nights, keys=keys)
 
@@ -137,6 +136,8 @@ def prune(
 ) -> None:
     """Removes old runs from a journal: by default those that ended at least 30 days ago with every record succeeded.
 
+    A run in parts is removed as a whole, with the customers of its night, or not at all.
+
     The name of a removed run stays, so that the run is never resumed or started again. Its document numbers stay too, for
     --keep-numbers days.
     """
@@ -156,7 +157,8 @@ def prune(
     removed = _read(journal, remove)
     typer.echo(f"{counted(removed, 'run')} removed")
     if run_id is not None and not removed and not kept:
-        pruned = [run for run in _read(journal, lambda: read_journal(journal, pruned=True)) if run.run_id == run_id]
+        there = _read(journal, lambda: read_journal(journal, pruned=True))
+        pruned = [run for run, _ in _joined(journal, [run for run in there if run.pruned is not None]) if run.run_id == run_id]
         output.warn(f"the journal has no run {run_id!r}" if not pruned else f"the run {run_id!r} was pruned before: only its name is left")
     _print_kept(kept)
 
@@ -173,11 +175,11 @@ def _read(journal: str, action: Callable[[], Coroutine[Any, Any, ResultT]]) -> R
 # --- what is shown ------------------------------------------------------------------------------------------------------------
 
 
-def _runs_as_json(runs: Sequence[JournalRun], *, keys: bool) -> dict[str, list[dict[str, Any]]]:
+def _runs_as_json(journal: str, runs: Sequence[JournalRun], *, keys: bool) -> dict[str, list[dict[str, Any]]]:
     present = [run for run in runs if run.pruned is None]
     return {
         "runs": [_as_json(run, keys=keys) for run in present],
-        "pruned": [{**_named(run), "pruned": _time(run.pruned)} for run in runs if run.pruned is not None],
+        "pruned": [{**_named(run), "pruned": _time(run.pruned)} for run, _ in _joined(journal, [run for run in runs if run.pruned])],
     }
 
 
@@ -221,7 +223,8 @@ def _print_runs(journal: str, runs: Sequence[JournalRun], nights: Nights, *, key
     if not runs and not nights:
         typer.echo("The journal holds no run.")
     nights = dict(nights)
-    pruned = [run for run in runs if run.pruned is not None]
+    # A shared run is pruned as a whole.
+    pruned = [run for run, _ in _joined(journal, [run for run in runs if run.pruned is not None])]
     for run, parts in _joined(journal, [run for run in runs if run.pruned is None]):
         title = _title(run)
         night = nights.pop((run.run_id, run.client_no, run.base_url), None) if parts is not None else None
@@ -295,26 +298,9 @@ def _joined(journal: str, runs: Sequence[JournalRun]) -> Iterator[tuple[JournalR
         part = part_of_name(run.run_id)
         of = shared.pop((part[0], run.operation, run.client_no, part[2]), None) if part is not None else None
         if of is not None and part is not None:
-            yield _whole(part[0], of), _parts_in_words(of, part[2])
+            yield whole_run(part[0], of, part[2]), _parts_in_words(of, part[2])
         elif part is None or database_url(journal) is None:
             yield run, None
-
-
-def _whole(run_id: str, parts: Sequence[JournalRun]) -> JournalRun:
-    counts: Counter[State] = Counter()
-    for part in parts:
-        counts.update(part.counts)
-    return replace(
-        parts[0],
-        run_id=run_id,
-        attempts=max(part.attempts for part in parts),
-        started=min(part.started for part in parts),
-        ended=None,
-        running=any(part.running for part in parts),
-        counts=dict(counts),
-        open_batches=[batch for part in parts for batch in part.open_batches],
-        unknown_batches=[batch for part in parts for batch in part.unknown_batches],
-    )
 
 
 def _parts_in_words(begun: Sequence[JournalRun], parts: int) -> str:

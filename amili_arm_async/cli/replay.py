@@ -16,6 +16,7 @@ from .. import codec, wire
 from ..bulk.journal.replay.engine import Replay
 from ..bulk.journal.replay.lines import ReplayLine
 from ..bulk.outcomes import BatchOutcome
+from ..bulk.parts import SharedPart
 from ..bulk.run import BulkRun
 from ..client import ArmClient
 from ..config import BulkOptions, Reconcile, check_origin
@@ -187,12 +188,16 @@ class _Client:
     async def get_document(self, number: str) -> Response:
         return await self.arm.request("GET", f"documents/{wire.segment('documentNo', number)}")
 
-    def begin(self, operation: str, payloads: AsyncIterable[bytes], options: BulkOptions) -> BulkRun:
+    async def begin(self, operation: str, payloads: AsyncIterable[bytes], options: BulkOptions, part: SharedPart | None) -> BulkRun:
         before, update = self.done(), self.update
         moved: UpdateBar | None = (
             None if update is None else lambda done, text, estimate=None, until=None: update(before + done, text, until=until)
         )
         options = replace(options, on_progress=on_progress(moved, lines=self._lines))
+        if part is not None:
+            from ..resources.replayed_part import run_replayed_part  # noqa: PLC0415 - needs psycopg
+
+            return await run_replayed_part(self.arm.documents._bulk, payloads, options, part)  # noqa: SLF001
         if operation == "documents.create_batch":
             return self.arm.documents.create_many(payloads, options=options)
         if operation == "customers.update_batch":
@@ -275,6 +280,9 @@ def replay(
     A document that may have been accepted is not simply resent: it is looked up, or left to the journal of its run. Each line is sent
     with that journal, or with FILE.journal if its run had none, so that a killed replay can be started again. Keep both files where
     they are until all lines are gone, and replay the file itself, not a copy: a document whose journal is gone is not sent.
+
+    A line of a part of a shared run is sent as that part would send it: not while another process sends the part, not if its number
+    belongs to another part, and not if its customer did not succeed.
     """
     output.require_file(file)
     reconcile = Reconcile(settle=0.0 if settle is None and not resend_absent else settle, resend_absent=resend_absent)

@@ -14,16 +14,14 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from .. import codec
+from ..bulk.record_amounts import EXACT, MOST_DIGITS
 from ..models.documents import Document
 
 __all__ = ["EXACT", "DocumentAmounts", "currency_of", "headers_of", "read_amounts"]
 
-_DIGITS: Final = 1000
-
-EXACT: Final = Context(prec=5 * _DIGITS, Emax=10 * _DIGITS, Emin=-10 * _DIGITS, traps=[Inexact, InvalidOperation, Overflow])
-"""Calculates with as many digits as any sum here can have, and raises rather than round."""
-
-_BOUNDED: Final = Context(prec=2 * _DIGITS, Emax=_DIGITS, Emin=-_DIGITS, traps=[Inexact, InvalidOperation, Overflow, Subnormal, Underflow])
+_BOUNDED: Final = Context(
+    prec=2 * MOST_DIGITS, Emax=MOST_DIGITS, Emin=-MOST_DIGITS, traps=[Inexact, InvalidOperation, Overflow, Subnormal, Underflow]
+)
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,1000}(\.[0-9]{0,1000})?([eE][+-]?[0-9]{1,4})?")
 _CURRENCY_LENGTH: Final = 3
 
@@ -108,7 +106,7 @@ def _amount(value: Any) -> Decimal | None:
         if _NUMBER.fullmatch(value.strip()) is None:
             raise _NotAnAmount
         value = Decimal(value.strip())
-    elif isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _DIGITS:
+    elif isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= MOST_DIGITS:
         value = Decimal(value)
     if not isinstance(value, Decimal) or not value.is_finite():
         raise _NotAnAmount

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..bulk.observers import RunObserver
 from ..bulk.outcomes import STATES, BatchOutcome, State
+from ..bulk.record_amounts import NO_TOTAL, SCALE, RecordAmounts, with_cents
 from .amounts import EXACT, DocumentAmounts, currency_of, headers_of, read_amounts
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CurrencyTotals", "MoneyObserver", "MoneySum", "MoneyTotals"]
 
-_PLACES: Final = 4
-_SCALE: Final = Decimal(10**_PLACES)
-_CENT: Final = Decimal("0.01")
-_NO_TOTAL: Final = -(2**63)
 _FEW: Final = 16
 # Raises for what is no whole number of ten thousandths, and before an exponent makes an integer without end of it.
 _SMALL: Final = Context(prec=60, Emax=60, Emin=-60, traps=[Inexact, InvalidOperation, Overflow, Underflow])
@@ -91,14 +88,11 @@ class _Sum:
     def total(self) -> Decimal | None:
         if not self.with_total:
             return None
-        return EXACT.add(EXACT.divide(Decimal(self.scaled), _SCALE), self.odd)
+        return EXACT.add(EXACT.divide(Decimal(self.scaled), SCALE), self.odd)
 
     def frozen(self) -> MoneySum:
         total = self.total()
-        if total is not None:
-            total = EXACT.normalize(total)
-            total = EXACT.quantize(total, _CENT) if int(total.as_tuple().exponent) > -2 else total
-        return MoneySum(self.count, total)
+        return MoneySum(self.count, with_cents(total) if total is not None else None)
 
 
 @dataclass(slots=True)
@@ -107,9 +101,10 @@ class _Slice:
 
     Attributes:
         first: index of the first of them in the source.
-        totals: in ten-thousandths; `_NO_TOTAL` where there is none, 0 where it is in `odd`.
+        totals: in ten-thousandths; `NO_TOTAL` where there is none, 0 where it is in `odd`.
         currencies: the number of each one's currency, or the one that all have.
         odd: by position, totals that are too large or have too many decimals.
+        from_lines: the positions of those whose total was made by adding up their lines.
         left: how many have no final state yet.
     """
 
@@ -117,6 +112,7 @@ class _Slice:
     totals: array[int]
     currencies: array[int] | int
     odd: dict[int, Decimal]
+    from_lines: set[int]
     left: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -167,15 +163,15 @@ class MoneyObserver(RunObserver):
         """Adds records that were read."""
         if not records:
             return
-        totals, numbers, odd = array("q"), array("H"), dict[int, Decimal]()
+        totals, numbers, odd, from_lines = array("q"), array("H"), dict[int, Decimal](), set[int]()
         if not self._add_fast(records, totals, numbers):
             # One that is not as the others must not make all of them slow.
             for start in range(0, len(records), _FEW):
                 part = records[start : start + _FEW]
                 if not self._add_fast(part, totals, numbers):
-                    self._add_one_by_one(part, totals, numbers, odd)
+                    self._add_one_by_one(part, totals, numbers, odd, from_lines)
         alike = numbers.count(numbers[0]) == len(numbers)
-        self._slices[first] = _Slice(first, totals, numbers[0] if alike else numbers, odd)
+        self._slices[first] = _Slice(first, totals, numbers[0] if alike else numbers, odd, from_lines)
         insort(self._firsts, first)
         self._index_balance += len(records) * first + len(records) * (len(records) + 1) // 2
 
@@ -186,11 +182,11 @@ class MoneyObserver(RunObserver):
             return False
         names, totals = headers
         try:
-            scaled = array("q", map(int, map(_SMALL.to_integral_exact, map(_SMALL.multiply, totals, repeat(_SCALE)))))
+            scaled = array("q", map(int, map(_SMALL.to_integral_exact, map(_SMALL.multiply, totals, repeat(SCALE)))))
             numbers = array("H", map(self._currencies.__getitem__, names))
         except (ArithmeticError, ValueError, TypeError):
             return False
-        if _NO_TOTAL in scaled:
+        if NO_TOTAL in scaled:
             return False
         # Summed up by themselves, and not from what is kept: else nothing would be checked.
         with localcontext(EXACT):
@@ -203,7 +199,9 @@ class MoneyObserver(RunObserver):
         currencies.extend(numbers)
         return True
 
-    def _add_one_by_one(self, records: Sequence[Any], into: array[int], currencies: array[int], odd: dict[int, Decimal]) -> None:
+    def _add_one_by_one(
+        self, records: Sequence[Any], into: array[int], currencies: array[int], odd: dict[int, Decimal], from_lines: set[int]
+    ) -> None:
         for record in records:
             reading = read_amounts(record)
             number = self._currencies[reading.currency]
@@ -211,6 +209,8 @@ class MoneyObserver(RunObserver):
             scaled = _scaled(reading.total)
             if scaled is None and reading.total is not None:
                 odd[len(into)] = reading.total
+            if reading.from_lines:
+                from_lines.add(len(into))
             into.append(scaled or 0)
             currencies.append(number)
 
@@ -247,6 +247,7 @@ class MoneyObserver(RunObserver):
     def _settle(self, state: State, indexes: Sequence[int]) -> None:
         self._index_balance -= sum(indexes) + len(indexes)
         sums = self._ended.setdefault(state, {})
+        self._strays += len(indexes)
         for slice_, places in self._slices_of(sorted(indexes)):
             totals = _at(slice_.totals, places)
             if isinstance(slice_.currencies, int):
@@ -260,24 +261,53 @@ class MoneyObserver(RunObserver):
                 into = sums[slice_.currencies if isinstance(slice_.currencies, int) else slice_.currencies[place]]
                 into.odd = EXACT.add(into.odd, slice_.odd[place])
             slice_.left -= len(places)
+            # What is left of them was never read.
+            self._strays -= len(places)
             if slice_.left <= 0:
                 del self._slices[slice_.first]
                 del self._firsts[bisect_left(self._firsts, slice_.first)]
 
     def _slices_of(self, indexes: list[int]) -> Iterator[tuple[_Slice, list[int]]]:
-        """Gives the slices that these records are in, with their positions there; a record that was never read is counted as stray."""
+        """Gives the slices that these records are in, with their positions there; a record that was never read is in none."""
         done = 0
         while done < len(indexes):
             number = bisect_right(self._firsts, indexes[done]) - 1
             slice_ = self._slices[self._firsts[number]] if number >= 0 else None
             if slice_ is None or indexes[done] >= slice_.first + len(slice_.totals):
-                self._strays += 1
                 done += 1
                 continue
             end = bisect_left(indexes, slice_.first + len(slice_.totals), done)
             first = slice_.first
             yield slice_, [index - first for index in indexes[done:end]]
             done = end
+
+    def amounts_of(self, indexes: Sequence[int]) -> RecordAmounts | None:
+        """Returns the money of records that were read and have no final state yet; None where that of one is not known.
+
+        Args:
+            indexes: their indexes in the source.
+        """
+        ordered = list(indexes) if isinstance(indexes, range) else sorted(indexes)
+        totals, numbers, odd, from_lines = array("q"), array("H"), dict[int, str](), list[int]()
+        for slice_, places in self._slices_of(ordered):
+            for number, place in enumerate(places, len(totals)) if slice_.odd or slice_.from_lines else ():
+                if place in slice_.odd:
+                    odd[number] = str(slice_.odd[place])
+                if place in slice_.from_lines:
+                    from_lines.append(number)
+            totals.extend(_at(slice_.totals, places))
+            which = slice_.currencies
+            numbers.extend(repeat(which, len(places)) if isinstance(which, int) else _at(which, places))
+        if len(totals) < len(ordered):
+            return None
+        names = self._currencies.names
+        alike = numbers.count(numbers[0]) == len(numbers) if numbers else True
+        kept = ([names[numbers[0]]] if numbers else [], b"") if alike else (list(names), numbers.tobytes())
+        found = RecordAmounts(totals.tobytes(), *kept, odd, from_lines)
+        if ordered == list(indexes):
+            return found
+        places_of = {index: place for place, index in enumerate(ordered)}
+        return found.only([places_of[index] for index in indexes])
 
     # --- the totals -------------------------------------------------------------------------------------------------------
 
@@ -320,9 +350,9 @@ class MoneyObserver(RunObserver):
 def _scaled(total: Decimal | None) -> int | None:
     """Returns a total in ten-thousandths; None where it can't be expressed so."""
     if total is None:
-        return _NO_TOTAL
+        return NO_TOTAL
     try:
-        scaled = int(_SMALL.to_integral_exact(_SMALL.multiply(total, _SCALE)))
+        scaled = int(_SMALL.to_integral_exact(_SMALL.multiply(total, SCALE)))
     except ArithmeticError:
         return None
     return scaled if abs(scaled) < 2**63 else None
@@ -337,7 +367,7 @@ def _at(slice_: array[int], places: list[int]) -> array[int] | list[int]:
 
 
 def _add_ended(into: _Sum, totals: array[int] | list[int]) -> None:
-    without = totals.count(_NO_TOTAL)
+    without = totals.count(NO_TOTAL)
     into.count += len(totals)
     into.with_total += len(totals) - without
-    into.scaled += sum(totals) - without * _NO_TOTAL
+    into.scaled += sum(totals) - without * NO_TOTAL

@@ -34,7 +34,15 @@ if TYPE_CHECKING:
     from ..database.url import DatabaseUrl
     from ..postgres.owner import Owner
 
-__all__ = ["SharedCustomers", "check_customers", "failed_customers", "read_customers", "read_nights", "times_sent"]
+__all__ = [
+    "SharedCustomers",
+    "check_customers",
+    "customers_in",
+    "failed_customers",
+    "read_customers",
+    "read_nights",
+    "times_sent",
+]
 
 _WORD: Final = "journal"
 
@@ -363,10 +371,26 @@ def read_customers(url: DatabaseUrl, key: RunKey) -> CustomersOfNight | None:
         JournalError: the database can't be used.
     """
     with closing(PostgresConnection(url, _WORD)) as connection:
-        if _find(connection, key) is None:
-            return None
-        where = " WHERE run_id = ? AND client_no = ? AND base_url = ?"
-        return _read_nights(connection, where, (key.run_id, key.client_no, key.base_url)).get((key.run_id, key.client_no, key.base_url))
+        return customers_in(connection, key)
+
+
+def customers_in(connection: PostgresConnection, key: RunKey) -> CustomersOfNight | None:
+    """Reads what is known of the customers of a night in parts, for who reads more in the same transaction. See `read_customers`.
+
+    Args:
+        connection: to the database.
+        key: of the documents of the night.
+
+    Returns:
+        What is known; None where no night of this name sends customers.
+
+    Raises:
+        ConfigurationError: they were sent to another address.
+    """
+    if _find(connection, key) is None:
+        return None
+    name = (key.run_id, key.client_no, key.base_url)
+    return _read_nights(connection, " WHERE run_id = ? AND client_no = ? AND base_url = ?", name).get(name)
 
 
 def read_nights(url: DatabaseUrl) -> dict[tuple[str, int, str], CustomersOfNight]:

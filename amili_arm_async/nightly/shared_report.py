@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..bulk.outcomes import STATES, SUCCESS, State
-from .amounts import EXACT
+from ..bulk.record_amounts import AmountSum, added
 from .report import (
     FORMAT,
     Amount,
@@ -87,89 +87,59 @@ class PartTotals(Struct, frozen=True):
     Attributes:
         started, ended: Unix times; `ended` is None where its source was not sent completely.
         counts: number of records by state, as the journal has them.
+        money: of these records by state, one sum for each currency.
+        without_amount: number of records whose money the journal does not have.
         attempts: what each attempt has counted, in their order.
         complete: what the last attempt has counted that read its source to the end, or None.
+        is_latest: whether nothing has changed its records since that attempt.
     """
 
     started: float
     ended: float | None
     counts: Mapping[State, int]
+    money: Mapping[State, Sequence[AmountSum]]
+    without_amount: int
     attempts: Sequence[PartSums]
     complete: PartSums | None
+    is_latest: bool
 
 
-def _sums_of(part: PartTotals) -> tuple[int, Money] | None:
-    """Returns how many documents a part has, and their money: of its last complete attempt, if that has read as many as the journal has.
-
-    Where each attempt read other documents, as with the micro-batches of a stream, it is what all attempts have settled.
-    """
-    if part.complete is None:
-        return None
-    last = _as_one_attempt(part.complete.money)
-    if _count_of(last).total() == sum(part.counts.values()):
-        return part.complete.read, last
-    settled = _added_money([_without_before(attempt.money) for attempt in part.attempts], is_whole=True)
-    adds_up = settled.adds_up and _count_of(settled) == Counter({state: number for state, number in part.counts.items() if number})
-    return sum(part.counts.values()), replace(settled, adds_up=adds_up)
-
-
-def _count_of(money: Money) -> Counter[State]:
-    found: Counter[State] = Counter()
-    for one in money.currencies:
-        found.update({state: amount.count for state, amount in one.states.items() if amount.count})
-    return found
-
-
-def _without_before(money: Money) -> Money:
-    """Returns the sums of an attempt without what an earlier one sent."""
-    found: list[CurrencyMoney] = []
-    for one in money.currencies:
-        states = dict(one.states)
-        states.pop("done_before", None)
-        found.append(CurrencyMoney(one.currency, _added(states.values()), states))
-    return replace(money, currencies=[one for one in found if one.states])
-
-
-def _as_one_attempt(money: Money) -> Money:
-    """Returns the sums of an attempt as those of its part: what an earlier attempt sent has succeeded."""
-    found: list[CurrencyMoney] = []
-    for one in money.currencies:
-        states = dict(one.states)
-        if (before := states.pop("done_before", None)) is not None:
-            states["succeeded"] = _added([before, *([states["succeeded"]] if "succeeded" in states else [])])
-        found.append(CurrencyMoney(one.currency, one.read, states))
-    return replace(money, currencies=found)
-
-
-def _added(amounts: Iterable[Amount]) -> Amount:
-    count, total = 0, None
-    for one in amounts:
-        count += one.count
-        if one.total is not None:
-            total = EXACT.add(total or Decimal(0), Decimal(one.total))
-    return Amount(count, format(total, "f") if total is not None else None)
-
-
-def _added_money(parts: Sequence[Money], *, is_whole: bool) -> Money:
-    found: dict[str | None, list[CurrencyMoney]] = {}
-    for one in chain.from_iterable(money.currencies for money in parts):
-        found.setdefault(one.currency, []).append(one)
-    currencies = []
-    for currency, some in sorted(found.items(), key=lambda item: (item[0] is None, item[0] or "")):
-        states: dict[State, list[Amount]] = {}
-        for one in some:
-            for state, amount in one.states.items():
-                states.setdefault(state, []).append(amount)
-        currencies.append(
-            CurrencyMoney(currency, _added(one.read for one in some), {state: _added(those) for state, those in states.items()})
-        )
+def _money_of(parts: Sequence[PartTotals], *, is_whole: bool) -> Money:
+    """Adds up the money of all records, each in the state that it has in the journal now, whichever attempt sent it."""
+    states: dict[State, dict[str | None, AmountSum]] = {
+        state: added(chain.from_iterable(part.money.get(state, ()) for part in parts)) for state in STATES
+    }
+    read = added(chain.from_iterable(sums.values() for sums in states.values()))
+    currencies: list[CurrencyMoney] = []
+    for currency in sorted(read, key=lambda name: (name is None, name or "")):
+        ended: dict[State, Amount] = {state: _amount(sums[currency]) for state, sums in states.items() if currency in sums}
+        currencies.append(CurrencyMoney(currency, _amount(read[currency]), ended))
     return Money(
         currencies,
-        sum(money.without_total for money in parts),
-        sum(money.without_currency for money in parts),
-        sum(money.made_from_lines for money in parts),
-        is_whole and all(money.adds_up for money in parts),
+        without_total=sum(one.count - one.with_total for one in read.values()),
+        without_currency=read[None].count if None in read else 0,
+        made_from_lines=sum(one.from_lines for one in read.values()),
+        adds_up=is_whole and all(map(_adds_up, parts)),
     )
+
+
+def _amount(found: AmountSum) -> Amount:
+    return Amount(found.count, found.total if found.with_total else None)
+
+
+def _adds_up(part: PartTotals) -> bool:
+    """Returns whether what the journal has of a part is what the last attempt that read its source to the end has summed up by itself.
+
+    An attempt that read other documents than earlier ones, as with the micro-batches of a stream, is compared with nothing. So is one
+    since which a replay may have sent other amounts.
+    """
+    if part.complete is None or not part.complete.money.adds_up or part.without_amount:
+        return False
+    if not part.is_latest or part.complete.read != sum(part.counts.values()):
+        return True
+    read = {one.currency: (one.read.count, Decimal(one.read.total or 0)) for one in part.complete.money.currencies if one.read.count}
+    kept = added(chain.from_iterable(part.money.values()))
+    return read == {currency: (one.count, Decimal(one.total)) for currency, one in kept.items()}
 
 
 def _timeline(attempts: Sequence[PartSums], began: float, ended: float) -> Timeline | None:
@@ -296,12 +266,11 @@ def _documents(
     counts: Counter[State] = Counter()
     for one in totals.values():
         counts.update(one.counts)
-    sums = [found for one in totals.values() if (found := _sums_of(one)) is not None]
     began, last = times
     return Part(
         name="documents",
         operation=operation,
-        read=sum(read for read, _ in sums),
+        read=counts.total(),
         counts={state: counts[state] for state in STATES if counts[state]},
         results_awaited=results_awaited,
         batches=sum(attempt.batches for attempt in attempts),
@@ -309,7 +278,7 @@ def _documents(
         bytes_sent=sum(attempt.bytes_sent for attempt in attempts),
         elapsed=round(max(0.0, last - began), 3),
         sync=None,
-        money=_added_money([money for _, money in sums], is_whole=is_whole),
+        money=_money_of(list(totals.values()), is_whole=is_whole),
         reasons=reasons,
         timeline=_timeline(attempts, began, max([began, *(attempt.ended for attempt in attempts)])),
         failures_file=None,
@@ -323,7 +292,9 @@ def _documents(
 
 def _is_ok(part: Part) -> bool:
     success = SUCCESS if part.results_awaited else SUCCESS | {"accepted"}
-    return part.shortfall is None and part.counts.keys() <= success | {state for state, number in part.counts.items() if not number}
+    if part.shortfall is not None or (part.money is not None and not part.money.adds_up):
+        return False
+    return part.counts.keys() <= success | {state for state, number in part.counts.items() if not number}
 
 
 def _over_all_attempts(customers: Part) -> Part:

@@ -105,13 +105,16 @@ CREATE TABLE batches (
     spans TEXT
 ) WITH (fillfactor = 70);
 CREATE INDEX batch_uuids ON batches (lower(trim(uuid))) WHERE uuid IS NOT NULL;
+-- Of a shared run, sums: the money of its documents, by currency; amounts: that of each document.
 CREATE TABLE records (
     batch BIGINT PRIMARY KEY,
     keys BYTEA NOT NULL,
     prints BYTEA NOT NULL,
     names BYTEA,
     first BIGINT NOT NULL,
-    places BYTEA
+    places BYTEA,
+    sums TEXT,
+    amounts BYTEA
 );
 CREATE TABLE bodies (batch BIGINT PRIMARY KEY, body BYTEA NOT NULL);
 -- Faster than what is there without it; not every server has it.
@@ -171,6 +174,7 @@ CREATE TABLE shared_runs (
     hash_key TEXT NOT NULL,
     hash_version INTEGER NOT NULL,
     started DOUBLE PRECISION NOT NULL,
+    pruned DOUBLE PRECISION,
     PRIMARY KEY (run_id, operation, client_no)
 );
 -- What an attempt at a part counted and summed up, written when it ended. complete: it read its source to the end.

@@ -26,7 +26,7 @@ from ..errors import ConfigurationError
 from ..nightly.customers_gate import CustomersGate
 from ..nightly.money import MoneyObserver
 from ..nightly.report import ReportSchema, money_of, reasons_of
-from ..nightly.shared_customers import read_customers
+from ..nightly.shared_customers import customers_in
 from ..nightly.shared_report import PartSums, PartTotals, shared_report
 from ..nightly.timeline import TimelineObserver
 from ..sources.arrow import ArrowStream
@@ -240,7 +240,7 @@ class SharedRun:
             return msgspec.json.encode(_sums(run.report, money, timeline, times()))
 
         options = replace(self._options, run_id=part_run_id(self.run_id, part, self.parts))
-        of_run = PartOfRun(self.run_id, part, self._hash, self._lease, report)
+        of_run = PartOfRun(self.run_id, part, self._hash, self._lease, report, money.amounts_of)
         run = self._bulk.run(OPERATION, records, options=options, observers=observers, part=of_run, **self._how)
         return run
 
@@ -290,19 +290,23 @@ def read_shared_report(url: DatabaseUrl, key: RunKey, parts: int, *, results_awa
     Raises:
         JournalError: there is no such run, or the database can't be used.
     """
-    totals = {one.part: _totals(one) for one in shared_reading.read(url, key)}
     success = success_states(accepted_is_enough=not results_awaited)
+    # All as of one moment: else a part that is sent meanwhile would have the counts of one, and the reasons of another.
+    with shared_reading.snapshot(url) as journal:
+        totals = {one.part: _totals(one) for one in shared_reading.read(journal, url, key)}
+        reasons = reasons_of(_Failures(lambda: shared_reading.failures_in(journal, url, key, success)))
+        customers = customers_in(journal, key)
     schema = shared_report(
         totals,
         parts=parts,
-        reasons=reasons_of(_Failures(lambda: shared_reading.failures(url, key, success))),
+        reasons=reasons,
         now=clock.unix_time(),
         operation=key.operation,
         client_no=key.client_no,
         base_url=key.base_url,
         run_id=key.run_id,
         results_awaited=results_awaited,
-        customers=read_customers(url, key),
+        customers=customers,
     )
     done = tuple(part for part, one in totals.items() if one.ended is not None and one.complete is not None)
     return SharedReport(schema, parts, done)
@@ -340,5 +344,15 @@ def _sums(report: BulkReport, money: MoneyObserver, timeline: TimelineObserver, 
 
 def _totals(summary: PartSummary) -> PartTotals:
     attempts = [_SUMS.decode(attempt.report) for attempt in summary.reports]
-    complete = [sums for attempt, sums in zip(summary.reports, attempts, strict=True) if attempt.is_complete]
-    return PartTotals(summary.started, summary.ended, summary.counts, attempts, complete[-1] if complete else None)
+    complete = [(attempt.attempt, sums) for attempt, sums in zip(summary.reports, attempts, strict=True) if attempt.is_complete]
+    number, last = complete[-1] if complete else (0, None)
+    return PartTotals(
+        summary.started,
+        summary.ended,
+        summary.counts,
+        summary.money,
+        summary.without_amount,
+        attempts,
+        last,
+        is_latest=number == summary.attempts,
+    )

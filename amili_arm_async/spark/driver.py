@@ -438,7 +438,8 @@ def send_documents(frame: Any, lines: Any, job: FrameJob, key: RunKey, *, is_str
         raise FrameError(_in_words(failed, job), _report_if_possible(job, key), failed)
     missing = set(range(job.parts)) - {row.part for row in rows}
     if is_stream and missing:
-        missing -= {summary.part for summary in shared_reading.read(job.url, key)}
+        with shared_reading.snapshot(job.url) as journal:
+            missing -= {summary.part for summary in shared_reading.read(journal, job.url, key)}
 
     async def send_empty() -> None:
         async with job.connect() as arm, job.shared(arm) as run:

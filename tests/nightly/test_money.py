@@ -7,6 +7,7 @@ import contextlib
 import tracemalloc
 from array import array
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Context, Decimal
 from random import Random
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from amili_arm_async import BatchOutcome, BulkError, BulkReport, CurrencyAmounts, Document, DocumentLine, MoneySum, MoneyTotals
 from amili_arm_async.bulk.outcomes import STATES, Outcome
+from amili_arm_async.bulk.record_amounts import AmountSum, RecordAmounts, added
 from amili_arm_async.nightly.amounts import read_amounts
 from amili_arm_async.nightly.money import MoneyObserver
 from amili_arm_async.nightly.report import part_of
@@ -115,6 +117,33 @@ def test_sums_are_those_of_a_naive_sum(pairs, slices, batches, chance) -> None:
     assert totals.made_from_lines == sum(reading.from_lines for reading in readings)
     assert money._slices == {}
     assert money._firsts == []
+
+
+def as_naive(sums: Iterable[AmountSum]) -> dict[str | None, tuple[int, Decimal | None]]:
+    return {one.currency: (one.count, Decimal(one.total) if one.with_total else None) for one in added(sums).values()}
+
+
+@given(st.lists(DOCUMENTS, min_size=1, max_size=40), st.lists(st.integers(1, 25), max_size=8), st.randoms(use_true_random=False))
+def test_the_amounts_that_a_journal_keeps_are_those_of_the_documents(documents, slices, chance) -> None:
+    money = MoneyObserver()
+    first = 0
+    for part in cut(documents, slices):
+        money.on_read(part, first)
+        first += len(part)
+    settle(money, chance.sample(range(len(documents)), len(documents) // 4))
+    indexes = [index for part in money._slices.values() for index in range(part.first, part.first + len(part.totals))]
+    chance.shuffle(indexes)
+    kept = money.amounts_of(indexes)
+    assert kept is not None
+    sums, encoded = kept.encoded()
+    assert msgspec.json.decode(sums, type=list[AmountSum]) == kept.sums()
+    assert msgspec.msgpack.decode(encoded, type=RecordAmounts) == kept
+    places = chance.sample(range(len(indexes)), chance.randrange(len(indexes) + 1))
+    chosen = [documents[indexes[place]] for place in places]
+    expected = {currency: found["read"] for currency, found in naive([(document, "succeeded") for document in chosen]).items()}
+    assert as_naive(kept.sums(places)) == as_naive(kept.only(places).sums()) == expected
+    assert sum(one.from_lines for one in kept.only(places).sums()) == sum(read_amounts(document).from_lines for document in chosen)
+    assert money.amounts_of([*indexes, len(documents)]) is None
 
 
 def test_the_amount_that_stands_for_none_is_an_amount_all_the_same() -> None:

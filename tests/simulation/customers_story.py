@@ -416,7 +416,7 @@ async def _outcome_of(call: Awaitable[object]) -> str:
 class _Client(ReplayingClient):
     """What a replay of customers needs of a client."""
 
-    def begin(self, operation: str, payloads: Any, options: BulkOptions) -> BulkRun:
+    async def begin(self, operation: str, payloads: Any, options: BulkOptions, part: object) -> BulkRun:
         """Begins the run of a group of lines."""
         many = self._arm.customers.update_many if operation == "customers.update_batch" else self._arm.customers.create_many
         return many(payloads, options=options)

@@ -1062,8 +1062,8 @@ class ReplayingClient:
     async def get_document(self, number: str) -> Response:
         return await self._arm.request("GET", f"documents/{wire.segment('documentNo', number)}")
 
-    def begin(self, operation: str, payloads: AsyncIterable[bytes], options: BulkOptions) -> BulkRun:
-        assert operation == "documents.create_batch"
+    async def begin(self, operation: str, payloads: AsyncIterable[bytes], options: BulkOptions, part: object) -> BulkRun:
+        assert (operation, part) == ("documents.create_batch", None)
         return self._arm.documents.create_many(payloads, options=options)
 
     async def send(self, run: BulkRun, on_settled: Callable[[BatchOutcome], None]) -> None:

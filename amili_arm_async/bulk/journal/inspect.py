@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
@@ -22,6 +23,7 @@ __all__ = [
     "prune_journal",
     "read_journal",
     "stale_reason",
+    "whole_run",
 ]
 
 KeptBecause: TypeAlias = Literal["running", "recent", "failures", "unfinished"]
@@ -103,6 +105,33 @@ class JournalRun:
         return self.ended is not None and not self.running and not self.open_batches and not self.unknown_batches
 
 
+def whole_run(run_id: str, parts: Sequence[JournalRun], number: int) -> JournalRun:
+    """Returns a shared run as one run.
+
+    Args:
+        run_id: its name.
+        parts: the parts that were begun; one at least.
+        number: the number of all parts.
+    """
+    counts: Counter[State] = Counter()
+    for part in parts:
+        counts.update(part.counts)
+    ends = [part.ended for part in parts if part.ended is not None]
+    pruned = [part.pruned for part in parts if part.pruned is not None]
+    return replace(
+        parts[0],
+        run_id=run_id,
+        attempts=max(part.attempts for part in parts),
+        started=min(part.started for part in parts),
+        ended=max(ends) if len(ends) == number else None,
+        running=any(part.running for part in parts),
+        counts=dict(counts),
+        open_batches=[batch for part in parts for batch in part.open_batches],
+        unknown_batches=[batch for part in parts for batch in part.unknown_batches],
+        pruned=max(pruned) if pruned else None,
+    )
+
+
 def _place(path: str | os.PathLike[str]) -> Any:
     """Returns the address of a database, which hides its password, or the path of a file."""
     return database_url(path) or path
@@ -117,6 +146,15 @@ def _keeper(path: str | os.PathLike[str]) -> Any:
     from .sqlite import inspect  # noqa: PLC0415
 
     return inspect
+
+
+def _pruner(path: str | os.PathLike[str]) -> Any:
+    """Returns the module that prunes a journal."""
+    if database_url(path) is None:
+        return _keeper(path)
+    from .postgres import prune  # noqa: PLC0415
+
+    return prune
 
 
 async def read_journal(path: str | os.PathLike[str], *, keys: bool = False, pruned: bool = False) -> list[JournalRun]:
@@ -150,12 +188,15 @@ async def prune_journal(
 ) -> int:
     """Removes old runs from a journal and frees the space. By default, only runs in which every record succeeded.
 
+    A shared run is removed as a whole or not at all, with the customers of its night: what keeps one part, or the customers, keeps all.
+    It is unfinished while a part was not begun.
+
     Two things are kept of a pruned run. Its name: starting or resuming it is refused. And, for a while, the numbers of the documents that
     it sent: other runs don't send them again (see `BulkOptions.resend_known`).
 
     Args:
         path: the path of the journal, or the URL of its database.
-        run_id: only this run.
+        run_id: only this run: of a shared run, the name of the whole.
         older_than: only runs without activity for so many seconds. Default 30 days.
         with_failures: also runs with records that are `failed`, `rejected`, `invalid` or `blocked`.
         unfinished: also runs that were cut off, or with records that are `accepted`, `unknown` or `not_sent`. A run in progress is never
@@ -166,17 +207,17 @@ async def prune_journal(
             `unfinished`. Called in a thread.
 
     Returns:
-        The number of runs removed.
+        The number of runs removed. A shared run is one.
 
     Raises:
         JournalError: there is no journal, or it can't be written.
-        ConfigurationError: `older_than` or `keep_numbers` is not a valid number of seconds.
+        ConfigurationError: `older_than` or `keep_numbers` is not a valid number of seconds, or `run_id` names a part of a shared run.
     """
     from anyio import to_thread  # noqa: PLC0415
 
     check_number("older_than", older_than, least=0)
     check_number("keep_numbers", keep_numbers, least=0)
-    do = partial(_keeper(path).prune, _place(path), run_id, older_than, with_failures=with_failures, unfinished=unfinished)
+    do = partial(_pruner(path).prune, _place(path), run_id, older_than, with_failures=with_failures, unfinished=unfinished)
     return await to_thread.run_sync(partial(do, keep=keep_numbers, kept=on_kept or (lambda _run, _why: None)))
 
 

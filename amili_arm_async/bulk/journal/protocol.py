@@ -9,6 +9,7 @@ from ...clock import Stamp
 from ..chunking import Batch
 from ..number_forms import Candidates
 from ..outcomes import ACCEPTED, BatchOutcome, Outcome
+from ..parts import SharedPart
 from .recorder import Recorder
 from .run_key import RunKey
 
@@ -162,8 +163,24 @@ class ReplayJournals(Protocol):
         """
         ...
 
+    def shared_part(self, path: str, run: RunKey) -> SharedPart | None:
+        """Tells whether a run is a part of a shared run.
+
+        Args:
+            path: of the journal.
+            run: the run.
+
+        Returns:
+            Which part; None where it is none.
+
+        Raises:
+            ArmError: the shared run was pruned, or goes to another address, or the journal can't be read.
+        """
+        ...
+
     def mark_cut_off(self, path: str, run: RunKey) -> None:
-        """Records that the source of a run was not read to its end; does nothing where the journal has no such run.
+        """Records that the source of a run was not read to its end, where a replay would have ended the run. Does nothing where the journal
+        has no such run.
 
         Args:
             path: of the journal.

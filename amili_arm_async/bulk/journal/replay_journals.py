@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ...database.url import database_url
+from ..parts import SharedPart
 from .protocol import JournalRecord
 from .run_key import RunKey
 from .sqlite.replay import SqliteReplayJournals
@@ -34,11 +35,15 @@ class EveryReplayJournals:
 
         return replay.read_run(url, run, on_records)
 
-    def mark_cut_off(self, path: str, run: RunKey) -> None:
-        """See `ReplayJournals`."""
+    def shared_part(self, path: str, run: RunKey) -> SharedPart | None:
+        """See `ReplayJournals`. Only a database has shared runs."""
         if (url := database_url(path)) is None:
-            self._files.mark_cut_off(path, run)
-            return
+            return None
         from .postgres import replay  # noqa: PLC0415 - needs psycopg
 
-        replay.mark_cut_off(url, run)
+        return replay.shared_part(url, run)
+
+    def mark_cut_off(self, path: str, run: RunKey) -> None:
+        """See `ReplayJournals`. In a database, a replay ends no run."""
+        if database_url(path) is None:
+            self._files.mark_cut_off(path, run)

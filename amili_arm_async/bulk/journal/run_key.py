@@ -45,11 +45,11 @@ def running_error(path: str, key: RunKey, process: int) -> JournalError:
     )
 
 
-def pruned_error(path: str, run_id: str, operation: str, when: float) -> JournalError:
+def pruned_error(path: str | None, run_id: str, operation: str, when: float) -> JournalError:
     """Makes the error for a run that was pruned.
 
     Args:
-        path: of the journal.
+        path: of the journal; None where it is known which is meant.
         run_id: the id of the run.
         operation: what it did.
         when: Unix time at which it was pruned.
@@ -57,8 +57,9 @@ def pruned_error(path: str, run_id: str, operation: str, when: float) -> Journal
     Returns:
         The error, not raised.
     """
+    journal = f"the journal {path}" if path is not None else "this journal"
     day = datetime.fromtimestamp(when, UTC).astimezone().isoformat(" ", "minutes")
     return JournalError(
-        f"the run {run_id!r} ({operation}) of the journal {path} was pruned on {day}: the outcomes of its records are no longer known, "
+        f"the run {run_id!r} ({operation}) of {journal} was pruned on {day}: the outcomes of its records are no longer known, "
         "so nothing is sent under its name. Send new records with another run_id"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,12 @@ from ....postgres.worker import PostgresWorker
 from ...chunking import Batch, split_json_objects
 from ...outcomes import Outcome, State
 from ...parts import own_places, refuse_foreign
+from ...record_amounts import RecordAmounts
 from ..recorder import SendDecision
 from ..run_key import RunKey
 from ..sqlite.find_run import find_run
 from ..sqlite.journal import SqliteRunJournal
-from .shared import refuse_shared, write_report
+from .shared import enter_part, refuse_pruned, refuse_shared, write_report
 from .store import WORD, PostgresRunStore
 
 if TYPE_CHECKING:
@@ -74,6 +76,9 @@ class PostgresRunJournal(SqliteRunJournal):
     def _place_of(self, options: BulkOptions) -> str:
         return str.__str__(self._url)
 
+    def _amounts_of(self, indexes: Sequence[int]) -> RecordAmounts | None:
+        return self._part.amounts(indexes) if self._part is not None else None
+
     def _make_thread(self) -> DatabaseWorker:
         return PostgresWorker(self._url, self._open_run, self._store.release, WORD, self._patience)
 
@@ -98,12 +103,17 @@ class PostgresRunJournal(SqliteRunJournal):
                 refuse_shared(connection, key)
             if (found := find_run(connection, self._path, key)) is not None:
                 return found[0]
-            connection.execute(
-                "INSERT INTO runs (run_id, operation, client_no, base_url, attempts, deadline, started, process)"
-                " VALUES (?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (key.run_id, key.operation, key.client_no, key.base_url, self._options.deadline, clock.unix_time(), os.getpid()),
-            )
+            if self._part is not None:
+                enter_part(connection, key, self._part, deadline=self._options.deadline, process=os.getpid())
+            else:
+                connection.execute(
+                    "INSERT INTO runs (run_id, operation, client_no, base_url, attempts, deadline, started, process)"
+                    " VALUES (?, ?, ?, ?, 0, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    (key.run_id, key.operation, key.client_no, key.base_url, self._options.deadline, clock.unix_time(), os.getpid()),
+                )
             entered = find_run(connection, self._path, key)
+            if entered is None and self._part is not None:
+                refuse_pruned(connection, key, self._part)
             assert entered is not None
             return entered[0]
 
@@ -127,6 +137,7 @@ class PostgresRunJournal(SqliteRunJournal):
         """
         if self._part is not None:
             refuse_foreign(self._part.hash, self._part.part, batch.keys, batch.indexes)
+            batch = replace(batch, amounts=self._part.amounts(batch.indexes))
         return await super().decide(batch)
 
     def not_sent(self, indexes: Sequence[int], keys: Sequence[str | None], outcome: Outcome, body: bytes | None) -> None:
@@ -145,8 +156,10 @@ class PostgresRunJournal(SqliteRunJournal):
             self._patience.seconds = min(self._patience.seconds, _AFTER_AN_END)
         try:
             if self._part is not None and self._thread is not None and self._run is not None and self._reads_source:
-                report = self._part.report(complete)
-                await self._call(partial(write_report, run=self._run.id, attempt=self._run.attempt, complete=complete, report=report))
+                # A replay has not read the source of the part.
+                is_whole = complete and self._reads_all
+                report = self._part.report(is_whole)
+                await self._call(partial(write_report, run=self._run.id, attempt=self._run.attempt, complete=is_whole, report=report))
         finally:
             left = await super().end(complete=complete)
         return left

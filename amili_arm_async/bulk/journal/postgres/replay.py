@@ -1,22 +1,25 @@
-"""Reads journals in PostgreSQL for a replay, and writes to them."""
+"""Reads journals in PostgreSQL for a replay."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ....errors import JournalError
 from ....postgres.lease import is_owned
+from ...parts import SharedPart, part_of_name
 from ..protocol import JournalRecord
 from ..run_key import RunKey
 from ..sqlite.queries import ids_in_order
 from ..sqlite.replay import find_named, records_of
 from .inspect import opened
+from .shared import find
 
 if TYPE_CHECKING:
     from ....database.url import DatabaseUrl
 
-__all__ = ["mark_cut_off", "read_run"]
+__all__ = ["read_run", "shared_part"]
 
 
 def read_run(url: DatabaseUrl, run: RunKey, on_records: Callable[[Iterable[JournalRecord]], None]) -> bool | None:
@@ -33,9 +36,12 @@ def read_run(url: DatabaseUrl, run: RunKey, on_records: Callable[[Iterable[Journ
     return is_cut_off
 
 
-def mark_cut_off(url: DatabaseUrl, run: RunKey) -> None:
+def shared_part(url: DatabaseUrl, run: RunKey) -> SharedPart | None:
     """See `ReplayJournals`."""
+    name = part_of_name(run.run_id)
+    if name is None:
+        return None
+    run_id, part, parts = name
     with opened(url) as connection:
-        found = find_named(connection, url, run)
-        if found is not None:
-            connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (found[0],))
+        found = find(connection, replace(run, run_id=run_id))
+    return SharedPart(run_id, part, found) if found is not None and found.parts == parts else None

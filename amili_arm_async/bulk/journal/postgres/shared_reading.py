@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
 
 from ....errors import JournalError
 from ....postgres.lease import is_owned
 from ...outcomes import RecordOutcome, State
 from ...parts import part_run_id
+from ...record_amounts import AmountSum, added
 from ..run_key import RunKey, pruned_error
 from ..sqlite.index import read_records
 from ..sqlite.queries import NOT_AWAITED, ids, keys_of, read_row, span_of, superseded
 from .inspect import opened
 from .shared import find
+from .store import amounts_in
 
 if TYPE_CHECKING:
     from ....database.url import DatabaseUrl
 
-__all__ = ["AttemptReport", "PartSummary", "failures", "keys_of_run", "read"]
+__all__ = ["AttemptReport", "PartSummary", "failures", "failures_in", "keys_of_run", "read", "snapshot"]
 
 
 class AttemptReport(NamedTuple):
@@ -44,7 +49,10 @@ class PartSummary(NamedTuple):
         run: the id of its run.
         started, ended: Unix times; `ended` is None where its source was not sent completely.
         is_running: whether a process is going on with it.
+        attempts: how often it was begun; by a reconcile or a replay, too.
         counts: number of records by state.
+        money: of its records by state, one sum for each currency.
+        without_amount: number of records whose money the journal does not have.
         reports: of its attempts, in their order.
     """
 
@@ -53,15 +61,36 @@ class PartSummary(NamedTuple):
     started: float
     ended: float | None
     is_running: bool
+    attempts: int
     counts: dict[State, int]
+    money: dict[State, list[AmountSum]]
+    without_amount: int
     reports: list[AttemptReport]
 
 
-def read(url: DatabaseUrl, key: RunKey) -> list[PartSummary]:
-    """Reads what is known of a shared run: also while it is going on.
+@contextlib.contextmanager
+def snapshot(url: DatabaseUrl) -> Iterator[Any]:
+    """Opens a journal as it is at one moment: what is read belongs together, whatever others write meanwhile.
 
     Args:
         url: of the database.
+
+    Yields:
+        The connection.
+
+    Raises:
+        JournalError: there is no journal, or it can't be used.
+    """
+    with opened(url) as connection, connection.transaction(reads=True):
+        yield connection
+
+
+def read(connection: Any, url: DatabaseUrl, key: RunKey) -> list[PartSummary]:
+    """Reads what is known of a shared run: also while it is going on.
+
+    Args:
+        connection: to the database; see `snapshot`.
+        url: of the database, for error messages.
         key: the whole run.
 
     Returns:
@@ -71,16 +100,15 @@ def read(url: DatabaseUrl, key: RunKey) -> list[PartSummary]:
         JournalError: there is no such run, or a part of it was pruned.
         ConfigurationError: it was begun against another address.
     """
-    with opened(url) as connection, connection.transaction(reads=True):
-        found = find(connection, key)
-        if found is None:
-            raise JournalError(f"the journal {url} has no run {key.run_id!r} in parts ({key.operation}, client {key.client_no})")
-        return [_summary(connection, part, *row) for part, row in _rows(connection, url, key, found.parts)]
+    found = find(connection, key)
+    if found is None:
+        raise JournalError(f"the journal {url} has no run {key.run_id!r} in parts ({key.operation}, client {key.client_no})")
+    return [_summary(connection, part, *row) for part, row in _rows(connection, url, key, found.parts)]
 
 
 def _rows(connection: Any, url: DatabaseUrl, key: RunKey, parts: int) -> list[tuple[int, Any]]:
     names = {part_run_id(key.run_id, part, parts): part for part in range(parts)}
-    query = "SELECT run_id, pruned, id, started, ended FROM runs WHERE operation = ? AND client_no = ? AND run_id = ANY(?)"
+    query = "SELECT run_id, pruned, id, started, ended, attempts FROM runs WHERE operation = ? AND client_no = ? AND run_id = ANY(?)"
     rows = connection.execute(query, (key.operation, key.client_no, list(names))).fetchall()
     for run_id, pruned, *_ in rows:
         if pruned is not None:
@@ -88,28 +116,63 @@ def _rows(connection: Any, url: DatabaseUrl, key: RunKey, parts: int) -> list[tu
     return sorted((names[run_id], row) for run_id, _, *row in rows)
 
 
-def _summary(connection: Any, part: int, run: int, started: float, ended: float | None) -> PartSummary:
+def _summary(connection: Any, part: int, run: int, started: float, ended: float | None, attempts: int) -> PartSummary:
     rows = connection.execute("SELECT attempt, complete, report FROM reports WHERE run = ? ORDER BY attempt", (run,)).fetchall()
     reports = [AttemptReport(attempt, complete, bytes(report)) for attempt, complete, report in rows]
-    return PartSummary(part, run, started, ended, is_owned(connection, run), dict(_counts(connection, run)), reports)
+    found = _Sums()
+    found.add_run(connection, run)
+    money: dict[State, list[AmountSum]] = {state: list(sums.values()) for state, sums in found.money.items()}
+    is_running = is_owned(connection, run)
+    return PartSummary(part, run, started, ended, is_running, attempts, dict(found.counts), money, found.without_amount, reports)
 
 
-_SIMPLE = "exceptions IS NULL AND NOT EXISTS (SELECT 1 FROM superseded WHERE batch = batches.id)"
+_SUMS: Final = msgspec.json.Decoder(list[AmountSum])
+
+_SIMPLE: Final = "exceptions IS NULL AND NOT EXISTS (SELECT 1 FROM superseded WHERE batch = batches.id)"
 
 
-def _counts(connection: Any, run: int) -> Counter[State]:
-    """Counts the records of a part by state: most batches by the database alone."""
-    found: Counter[State] = Counter()
-    query = f"SELECT state, final, sum(records) FROM batches WHERE id BETWEEN ? AND ? AND {_SIMPLE} GROUP BY state, final"  # noqa: S608
-    for state, final, records in connection.execute(query, span_of(run)).fetchall():
-        found[_state(state, final)] += int(records)
-    for batch in ids(connection, run, f"NOT ({_SIMPLE})"):
-        records, outcome, exceptions = read_row(connection, batch)
-        gone = superseded(connection, batch)
-        (state,) = connection.execute("SELECT state FROM batches WHERE id = ?", (batch,)).fetchone()
-        common = _state(state, outcome.state if outcome is not None else None)
-        found.update(exceptions[place].state if place in exceptions else common for place in range(records) if place not in gone)
-    return found
+class _Sums:
+    """Counts the records of a part by state, and sums up their money: each record in the state that it has now.
+
+    Attributes:
+        counts: number of records by state.
+        money: of the records by state and currency.
+        without_amount: number of records whose money the journal does not have.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[State] = Counter()
+        self.money: dict[State, dict[str | None, AmountSum]] = {}
+        self.without_amount = 0
+
+    def add_run(self, connection: Any, run: int) -> None:
+        """Adds the records of a part.
+
+        Args:
+            connection: to the database.
+            run: the id of its run.
+        """
+        rows = f"SELECT state, final, batches.records, sums FROM batches LEFT JOIN records ON batch = id WHERE id BETWEEN ? AND ? AND {_SIMPLE}"  # noqa: S608, E501
+        for state, final, records, sums in connection.execute(rows, span_of(run)).fetchall():
+            self._add(_state(state, final), records, _SUMS.decode(sums) if sums is not None else None)
+        for batch in ids(connection, run, f"NOT ({_SIMPLE})"):
+            records, outcome, exceptions = read_row(connection, batch)
+            gone, amounts = superseded(connection, batch), amounts_in(connection, batch)
+            (state,) = connection.execute("SELECT state FROM batches WHERE id = ?", (batch,)).fetchone()
+            common = _state(state, outcome.state if outcome is not None else None)
+            places: dict[State, list[int]] = {}
+            for place in range(records):
+                if place not in gone:
+                    places.setdefault(exceptions[place].state if place in exceptions else common, []).append(place)
+            for own, some in places.items():
+                self._add(own, len(some), amounts.sums(some) if amounts is not None else None)
+
+    def _add(self, state: State, records: int, sums: list[AmountSum] | None) -> None:
+        self.counts[state] += records
+        if sums is None:
+            self.without_amount += records
+            return
+        self.money[state] = added([*self.money.get(state, {}).values(), *sums])
 
 
 def _state(state: str, final: State | None) -> State:
@@ -141,7 +204,7 @@ def keys_of_run(url: DatabaseUrl, run_id: str, client_no: int | None) -> list[tu
 
 
 def failures(url: DatabaseUrl, key: RunKey, success: frozenset[State]) -> Iterator[RecordOutcome]:
-    """Reads the records of a shared run that did not succeed, some at a time.
+    """Reads the records of a shared run that did not succeed, some at a time, each as it is then.
 
     Args:
         url: of the database.
@@ -154,16 +217,31 @@ def failures(url: DatabaseUrl, key: RunKey, success: frozenset[State]) -> Iterat
     Raises:
         JournalError: there is no such run, or the database can't be used.
     """
+    with opened(url) as connection:
+        yield from failures_in(connection, url, key, success)
+
+
+def failures_in(connection: Any, url: DatabaseUrl, key: RunKey, success: frozenset[State]) -> Iterator[RecordOutcome]:
+    """Reads the records of a shared run that did not succeed, for who reads more of the same moment. See `failures`.
+
+    Args:
+        connection: to the database; see `snapshot`.
+        url: of the database, for error messages.
+        key: the whole run.
+        success: the states that count as success.
+
+    Yields:
+        The records.
+    """
     words = ", ".join(f"'{state}'" for state in sorted(success))
     is_odd = f"state <> 'queued' AND (exceptions IS NOT NULL OR state <> 'settled' OR final NOT IN ({words}))"
-    with opened(url) as connection:
-        found = find(connection, key)
-        for _, (run, *_) in _rows(connection, url, key, found.parts) if found is not None else ():
-            for batch in ids(connection, run, is_odd):
-                yield from _failures_in(connection, batch, success)
+    found = find(connection, key)
+    for _, (run, *_) in _rows(connection, url, key, found.parts) if found is not None else ():
+        for batch in ids(connection, run, is_odd):
+            yield from _failures_of(connection, batch, success)
 
 
-def _failures_in(connection: Any, batch: int, success: frozenset[State]) -> Iterator[RecordOutcome]:
+def _failures_of(connection: Any, batch: int, success: frozenset[State]) -> Iterator[RecordOutcome]:
     records, outcome, exceptions = read_row(connection, batch)
     keys, gone, places = keys_of(connection, batch), superseded(connection, batch), read_records(connection, batch)[2]
     for position in range(records):

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from ....clock import Stamp
 from ....postgres.connection import TIMELINE, PostgresConnection
 from ....postgres.lease import is_owned
 from ....postgres.worker import Later
 from ....sqlite.file import temporary_database
+from ...record_amounts import RecordAmounts
 from ..protocol import StaleSince
 from ..sqlite.index import Index
 from ..sqlite.mark import stale_since
 from ..sqlite.other_runs import OtherRuns
 from ..sqlite.queries import packed
-from ..sqlite.store import OpenedRun, RunStore
+from ..sqlite.store import OpenedRun, RunStore, row_of_records
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from ...parts import PartOfRun
     from ..run_key import RunKey
 
-__all__ = ["WORD", "PostgresRunStore", "ServerMark", "note_change", "why_stale"]
+__all__ = ["WORD", "PostgresRunStore", "ServerMark", "amounts_in", "note_change", "why_stale"]
 
 WORD: Final = "journal"
 """What error messages call it."""
@@ -50,6 +53,23 @@ _OTHER_SERVER: Final = (
     "its database is another one than when it was last written, or on another timeline: a standby was promoted, or a backup restored, "
     "which may lack the last commits"
 )
+
+
+_AMOUNTS: Final = msgspec.msgpack.Decoder(RecordAmounts)
+
+
+def amounts_in(connection: PostgresConnection, batch: int) -> RecordAmounts | None:
+    """Reads the money of the documents of a batch.
+
+    Args:
+        connection: to the database.
+        batch: the id of the batch.
+
+    Returns:
+        Their money; None where the journal does not have it.
+    """
+    row = connection.execute("SELECT amounts FROM records WHERE batch = ?", (batch,)).fetchone()
+    return _AMOUNTS.decode(row[0]) if row is not None and row[0] is not None else None
 
 
 def note_change(connection: PostgresConnection, operation: str, client_no: int, base_url: str) -> int:
@@ -152,6 +172,16 @@ class PostgresRunStore(RunStore):
         if table is not None:
             table.close()
 
+    @property
+    def ends_run(self) -> bool:
+        """Whether this attempt ends the run when its source is read to the end: a replay has only some of its records."""
+        return self.has_source and self.reads_all
+
+    def _forget_unsent(self, connection: Any) -> None:
+        # The report over all parts is made of the journal, and a replay may have only some of what was not sent.
+        if self.part is None or self.reads_all:
+            super()._forget_unsent(connection)
+
     def _note(self, connection: PostgresConnection) -> int:
         return note_change(connection, self.key.operation, self.key.client_no, self.key.base_url)
 
@@ -178,6 +208,24 @@ class PostgresRunStore(RunStore):
 
     def _check_owner(self, connection: Any) -> None:
         """Does nothing: each transaction begins with that."""
+
+    def _enter_records(
+        self,
+        connection: Any,
+        id: int,
+        keys: Sequence[str | None],
+        prints: Sequence[int],
+        names: Mapping[str, str],
+        indexes: Sequence[int],
+        amounts: RecordAmounts | None,
+    ) -> None:
+        # Summed up, too: the report of a run needs those of single documents only where they have several states.
+        kept = amounts.encoded() if amounts is not None else (None, None)
+        row = (*row_of_records(id, keys, prints, names, indexes), *kept)
+        connection.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def _amounts_in(self, connection: Any, batch: int) -> RecordAmounts | None:
+        return amounts_in(connection, batch)
 
     def _write_body(self, connection: Any, id: int, batch: Batch) -> None:
         # For the database, taking the text in costs more than all else: compressed, it is a tenth of it, also on the network.

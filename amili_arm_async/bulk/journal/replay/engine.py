@@ -19,6 +19,7 @@ from ....models.batches import BatchResult
 from ....wire import Response
 from ...lookups import LookUps, accepted_after_look_up
 from ...outcomes import SUCCESS, BatchOutcome, Outcome, can_be_looked_up
+from ...parts import SharedPart
 from ...report import BulkReport
 from ...results import BatchRules
 from ...run import BulkRun
@@ -77,16 +78,20 @@ class ReplayClient(Protocol):
         """
         ...
 
-    def begin(self, operation: str, payloads: AsyncIterable[bytes], options: BulkOptions) -> BulkRun:
+    async def begin(self, operation: str, payloads: AsyncIterable[bytes], options: BulkOptions, part: SharedPart | None) -> BulkRun:
         """Makes a bulk run.
 
         Args:
             operation: for example `documents.create_batch`.
             payloads: the records, as JSON.
             options: of the run.
+            part: the part of a shared run that it is, or None.
 
         Returns:
             The run, not begun.
+
+        Raises:
+            ArmError: nothing of the part may be sent.
         """
         ...
 
@@ -289,7 +294,11 @@ class Replay:
 
         reconcile = self._reconcile if group.is_document else False
         options = replace(self._options, journal=group.journal, run_id=group.run_id, reconcile=reconcile)
-        run = self._client.begin(group.operation, payloads, options)
+        try:
+            run = await self._client.begin(group.operation, payloads, options, group.part)
+        except ArmError as exc:
+            group.trouble = str(exc)
+            return
         try:
             await self._client.send(run, on_settled)
         except (JournalError, ConfigurationError) as exc:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ....sqlite.file import temporary_database
 from ...outcomes import Outcome
+from ...parts import SharedPart
 from ..protocol import JournalRecord
 from .letters import DOCUMENTS, Letter, Piece
 
@@ -55,6 +56,7 @@ class LineGroup:
         is_own: whether it is the replay's own journal.
         is_cut_off: whether the run ended before its source was read to the end.
         trouble: why nothing of it can be sent, or None.
+        part: the part of a shared run that the run is, or None.
     """
 
     id: int
@@ -67,6 +69,7 @@ class LineGroup:
     is_own: bool = False
     is_cut_off: bool = False
     trouble: str | None = None
+    part: SharedPart | None = None
 
     @property
     def is_document(self) -> bool:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from .... import codec
-from ....errors import JournalError
+from ....errors import ArmError, JournalError
 from ....models.customers import Customer
 from ...field_names import FieldNameError
 from ...fingerprints import Fingerprinter, content_name, keyed_name
@@ -46,6 +46,10 @@ _REMEDY: Final = "fix the source and run it again with the same run_id"
 _REMEDY_WITHOUT_JOURNAL: Final = "fix the source and send the record from there"
 _BLOCKED: Final = "its customer did not succeed: run the night again with the same run_id, and the document follows"
 _SENT_ELSEWHERE: Final = "another run has sent, or may have sent, a document with this number: delete the line"
+_FOREIGN: Final = (
+    "its number belongs to part {} of {} of its run, and the line is one of part {}: correct the document in the source, and send the parts"
+    " again"
+)
 _JOURNAL_GONE: Final = "nothing tells what was sent since. Put it back, or run the source again with the same run_id and journal"
 
 
@@ -101,9 +105,9 @@ class ReplayPlan:
                 if len(self.faults) < MAX_FAULTS:
                     self.faults[piece.digest] = str(exc)
         for group in self.groups.values():
-            if group.has_journal:
+            if group.has_journal and group.trouble is None:
                 self._consult(group)
-            elif group.is_document and group.journal is not None:
+            elif group.is_document and group.journal is not None and group.trouble is None:
                 group.trouble = f"there is no journal {group.journal} any more: {_JOURNAL_GONE}"
             self.table.apply_rules(group)
         self.table.keep_one_of_a_number()
@@ -131,6 +135,9 @@ class ReplayPlan:
         content = self._fingerprint(text) if not letter.is_document else 0
         note = self._why_never_sent(letter, text)
         action = _action(letter, group, text, note, numbered=numbered)
+        if numbered and name is not None and (foreign := _why_foreign(group, name)) is not None:
+            # The journal of its part knows nothing of that number, and the part that it belongs to would send it again.
+            action, note = "stay", foreign
         if letter.index is not None and self.table.find(piece.digest, 1) is not None:
             # An index in the source of a run is that of one record: the file was put together from copies.
             action = "drop"
@@ -151,6 +158,11 @@ class ReplayPlan:
             group = LineGroup(number, letter.operation, letter.client_no, letter.base_url, letter.run_id, letter.journal)
             group.has_journal = letter.journal is not None and letter.run_id is not None and self._journals.exists(letter.journal)
             group.is_own = letter.journal == self._own_journal
+            if group.has_journal and group.is_document:
+                try:
+                    group.part = self._journals.shared_part(str(letter.journal), run_key(group))
+                except ArmError as exc:
+                    group.trouble = str(exc)
             self._by_name[name] = self.groups[number] = group
         return group
 
@@ -230,6 +242,13 @@ def run_key(group: LineGroup, run_id: str | None = None) -> RunKey:
         The key.
     """
     return RunKey(run_id or str(group.run_id), group.operation, group.client_no, group.base_url, not group.is_document)
+
+
+def _why_foreign(group: LineGroup, name: str) -> str | None:
+    """Says why a document whose number belongs to another part of its shared run is not sent; None where it does not."""
+    if group.part is None or (part := group.part.hash.of_name(name)) == group.part.part:
+        return None
+    return _FOREIGN.format(part, group.part.hash.parts, group.part.part)
 
 
 def _identity(letter: Letter, text: bytes) -> tuple[bool, str | None]:

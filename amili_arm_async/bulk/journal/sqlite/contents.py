@@ -83,7 +83,7 @@ def hide_unsent(connection: sqlite3.Connection, index: Callable[[], Index], run:
         attempt: the number of this attempt.
     """
     unsent = f"attempt = {attempt:d} AND tries = 0 AND state = 'settled'"
-    unsent += " AND (final IN ('not_sent', 'blocked') OR reason IN ('journal', 'stale_journal'))"
+    unsent += " AND (final IN ('not_sent', 'blocked') OR reason IN ('journal', 'stale_journal', 'too_large'))"
     replaced: set[tuple[int, int]] = set()
     gone = lru_cache(maxsize=1000)(partial(superseded, connection))
     for batch in ids(connection, run, unsent):

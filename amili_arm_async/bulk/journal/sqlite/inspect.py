@@ -24,7 +24,18 @@ from .schema import JOURNAL, broken, open_journal
 from .sent_numbers import forget_numbers, keep_numbers
 from .store import CRASHED, IN_PROGRESS
 
-__all__ = ["adopt", "prune", "read", "read_run", "runs_of", "stale_reason"]
+__all__ = [
+    "adopt",
+    "find_runs",
+    "last_activity",
+    "prune",
+    "read",
+    "read_run",
+    "reasons_to_keep",
+    "remove_records",
+    "runs_of",
+    "stale_reason",
+]
 
 
 def read(path: str | os.PathLike[str], *, keys: bool, pruned: bool) -> list[JournalRun]:
@@ -246,7 +257,10 @@ def _remove(
     """Removes a run that is locked here, unless `why` gives reasons not to."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        found, reasons = remove_run(connection, run, why, keep)
+        found = read_run(connection, run, keys=False, running=False)
+        reasons = why(found, last_activity(connection, run))
+        if not reasons and found.pruned is None:
+            remove_records(connection, run, keep)
         connection.execute("COMMIT")
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
@@ -255,35 +269,30 @@ def _remove(
     return found, reasons
 
 
-def remove_run(
-    connection: sqlite3.Connection, run: int, why: Callable[[JournalRun, float], list[KeptBecause]], keep: float
-) -> tuple[JournalRun, list[KeptBecause]]:
-    """Removes a run, unless `why` gives reasons not to. Call it in a transaction, under the lock: only then is its state certain.
+def remove_records(connection: sqlite3.Connection, run: int, keep: float) -> None:
+    """Removes what is known of a run, but its name and its numbers. Call it in a transaction, under the lock.
 
     Args:
         connection: of the journal.
         run: the id of the run.
-        why: see `reasons_to_keep`.
         keep: seconds for which its numbers are kept.
-
-    Returns:
-        The run, and why it was kept.
     """
     span = span_of(run)
-    found = read_run(connection, run, keys=False, running=False)
-    reasons = why(found, _last(connection, run))
-    if not reasons and found.pruned is None:
-        if keep > 0:
-            keep_numbers(connection, run)
-        for table in ("records", "bodies", "superseded", "overtaken"):
-            connection.execute(f"DELETE FROM {table} WHERE batch BETWEEN ? AND ?", span)  # noqa: S608 - our own words
-        connection.execute("DELETE FROM batches WHERE id BETWEEN ? AND ?", span)
-        connection.execute("UPDATE runs SET pruned = ?, token = NULL WHERE id = ?", (clock.unix_time(), run))
-    return found, reasons
+    if keep > 0:
+        keep_numbers(connection, run)
+    for table in ("records", "bodies", "superseded", "overtaken"):
+        connection.execute(f"DELETE FROM {table} WHERE batch BETWEEN ? AND ?", span)  # noqa: S608 - our own words
+    connection.execute("DELETE FROM batches WHERE id BETWEEN ? AND ?", span)
+    connection.execute("UPDATE runs SET pruned = ?, token = NULL WHERE id = ?", (clock.unix_time(), run))
 
 
-def _last(connection: sqlite3.Connection, run: int) -> float:
-    """Returns the Unix time of the last activity of a run."""
+def last_activity(connection: sqlite3.Connection, run: int) -> float:
+    """Returns the Unix time of the last activity of a run.
+
+    Args:
+        connection: of the journal.
+        run: the id of the run.
+    """
     row = connection.execute("SELECT CASE WHEN ended > started THEN ended ELSE started END FROM runs WHERE id = ?", (run,)).fetchone()
     times = connection.execute("SELECT max(sent), max(accepted) FROM batches WHERE id BETWEEN ? AND ?", span_of(run)).fetchone()
     return float(max(row[0], *(time or 0.0 for time in times)))

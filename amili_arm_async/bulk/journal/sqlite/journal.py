@@ -25,6 +25,7 @@ from ...chunking import Batch, Invalid
 from ...in_flight import InFlightBatch
 from ...keys import CompactKeys, KeyRanges, without_case
 from ...outcomes import STATE_RULES, SUCCESS, UNCERTAIN, BatchOutcome, Outcome, State, can_be_looked_up, success_states
+from ...record_amounts import RecordAmounts
 from ..dead_letter import DeadLetter
 from ..deferred import DONE_BEFORE, DeferredOutcomes, DeferredRecords, common, outcome_of
 from ..matching import ResumeDecisions
@@ -109,6 +110,10 @@ class SqliteRunJournal:
         opening = partial(open_journal, path, look=look)
         return SqliteWorker(path, opening, self._store.release, JOURNAL.word, committed=self._store.committed)
 
+    def _amounts_of(self, indexes: Sequence[int]) -> RecordAmounts | None:
+        """Returns the money of records, where the journal keeps it."""
+        return None
+
     def _use_store(self, path: str, original: str | None = None) -> None:
         self._store = self._kind(
             self._key,
@@ -189,7 +194,7 @@ class SqliteRunJournal:
         left: dict[State, int] = {}
         try:
             await thread.call(self._store.tidy)
-            if complete and self._reads_source:
+            if complete and self._store.ends_run:
                 await thread.call(partial(self._store.end, now=clock.unix_time()))
             if complete:
                 left = await thread.call(self._store.left_behind)
@@ -504,7 +509,7 @@ class SqliteRunJournal:
         kept = body if self.keeps_payloads else None
         text = body if self.is_resumed and (STATE_RULES[outcome.state].is_open or outcome.state == "blocked") else None
         entering = partial(self._store.enter_unsent, id=self._next_row(), indexes=indexes, keys=keys, outcome=outcome)
-        self._put(partial(entering, body=kept, text=text))
+        self._put(partial(entering, body=kept, text=text, amounts=self._amounts_of(indexes)))
 
     async def earlier_outcomes(
         self, indexes: Sequence[int], keys: Sequence[str | None], texts: Sequence[bytes], prints: Sequence[int]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .... import codec
 from ....clock import Stamp
@@ -19,6 +19,7 @@ from ....sqlite.lock import RunLock, is_locked, lock
 from ...chunking import Batch, split_json_objects
 from ...fingerprints import content_name, keyed_name
 from ...outcomes import Outcome, State
+from ...record_amounts import RecordAmounts
 from ..dead_letter import UnsuccessfulBatch
 from ..matching import ENTRY_MAY_BE_ON_SERVER, Decision, ResumeDecisions, ResumeEntry, decide_customer, decide_document, overtake_older
 from ..newer_records import NewerRecords
@@ -47,7 +48,7 @@ from .queries import (
 )
 from .sent_numbers import spans_of_keys
 
-__all__ = ["OpenedRun", "RunStore"]
+__all__ = ["OpenedRun", "RunStore", "row_of_records"]
 
 KEPT_BYTES: Final = 64_000_000
 """Most bytes of text to keep of documents of a run that succeeded."""
@@ -185,8 +186,8 @@ class RunStore:
             " WHERE id = ?",
             (process, self.token, deadline, deadline, self.id),
         )
-        if self.has_source:
-            # Without a source it stays as it was: reconciling a run that was cut off does not complete it.
+        if self.ends_run:
+            # Else it stays as it was: reconciling a run that was cut off does not complete it.
             connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (self.id,))
         self.attempt = connection.execute("SELECT attempts FROM runs WHERE id = ?", (self.id,)).fetchone()[0]
         # An attempt that was killed has not written the dead letter.
@@ -222,6 +223,11 @@ class RunStore:
 
     # What differs where the journal is not a file: see `journal.postgres.store`.
 
+    @property
+    def ends_run(self) -> bool:
+        """Whether this attempt ends the run when its source is read to the end."""
+        return self.has_source
+
     def _take(self, earlier: int) -> None:
         """Locks the run for this process; `earlier` is the process that began it last."""
         self.lock = lock(self.path, self.id)
@@ -248,6 +254,10 @@ class RunStore:
             connection: of the journal.
             batch: its id.
         """
+        return None
+
+    def _amounts_in(self, connection: sqlite3.Connection, batch: int) -> RecordAmounts | None:
+        """Returns the money of the records of a batch, where the journal keeps it."""
         return None
 
     def _check_owner(self, connection: sqlite3.Connection) -> None:
@@ -585,7 +595,7 @@ class RunStore:
             "INSERT INTO batches (id, attempt, records, state, spans) VALUES (?, ?, ?, 'queued', ?)",
             (id, self.attempt, len(batch), codec.ENCODER.encode(spans).decode() if spans else None),
         )
-        self._enter_records(connection, id, batch.keys, batch.fingerprints, names, batch.indexes)
+        self._enter_records(connection, id, batch.keys, batch.fingerprints, names, batch.indexes, batch.amounts)
         if self.keeps_bodies:
             self._write_body(connection, id, batch)
         # After it is entered, and in the same transaction: of two concurrent runs, one sees the other.
@@ -606,27 +616,17 @@ class RunStore:
         found, is_document = texts(), not self.key.safe
         return {str(place): content_name(found[place], document=is_document) for place, key in enumerate(keys) if key is None}
 
-    @staticmethod
     def _enter_records(
+        self,
         connection: sqlite3.Connection,
         id: int,
         keys: Sequence[str | None],
         prints: Sequence[int],
         names: Mapping[str, str],
         indexes: Sequence[int],
+        amounts: RecordAmounts | None,
     ) -> None:
-        together = isinstance(indexes, range) or list(indexes) == list(range(indexes[0], indexes[0] + len(indexes)))
-        connection.execute(
-            "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                id,
-                _keys_text(keys),
-                array("I", prints).tobytes(),
-                codec.ENCODER.encode(names) if names else None,
-                indexes[0],
-                None if together else array("q", indexes).tobytes(),
-            ),
-        )
+        connection.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", row_of_records(id, keys, prints, names, indexes))
 
     def before_send(
         self, connection: sqlite3.Connection, id: int, batch: Batch, tries: int, now: Stamp, *, was_ambiguous: bool
@@ -681,7 +681,9 @@ class RunStore:
         assert found.body is not None
         whole = Batch(0, range(len(found.keys)), found.keys, (found.body,), len(found.body), prints)
         part = whole.only([position for _, position in records])
-        batch = Batch(0, array("q", [index for index, _ in records]), part.keys, part.pieces, part.size, part.fingerprints)
+        indexes, amounts = array("q", [index for index, _ in records]), self._amounts_in(connection, old)
+        amounts = amounts.only([position for _, position in records]) if amounts is not None else None
+        batch = Batch(0, indexes, part.keys, part.pieces, part.size, part.fingerprints, amounts)
         self.resends.add(new)
         self.replaces[new] = [(place, old, position) for place, (_, position) in enumerate(records)]
         return batch
@@ -781,7 +783,8 @@ class RunStore:
             (id, self.attempt, len(batch), *_plain(standard), _write(exceptions), spans, *(looked_up or (None,) * 4)),
         )
         # Without an identity, the row of an earlier attempt would stay beside this one.
-        self._enter_records(connection, id, batch.keys, batch.fingerprints, self._names_without_key(batch.keys, batch.texts), batch.indexes)
+        names = self._names_without_key(batch.keys, batch.texts)
+        self._enter_records(connection, id, batch.keys, batch.fingerprints, names, batch.indexes, batch.amounts)
         if keep_body:
             self._write_body(connection, id, batch)
 
@@ -913,6 +916,7 @@ class RunStore:
         outcome: Outcome,
         body: bytes | None,
         text: bytes | None,
+        amounts: RecordAmounts | None,
     ) -> None:
         """Enters records that were never sent.
 
@@ -924,15 +928,36 @@ class RunStore:
             outcome: the outcome of all of them.
             body: their JSON, to be kept, or None.
             text: their JSON, from which records without key get an identity, or None.
+            amounts: their money, where the journal keeps it.
         """
         connection.execute(
             "INSERT INTO batches (id, attempt, records, state, final, reason, message) VALUES (?, ?, ?, 'settled', ?, ?, ?)",
             (id, self.attempt, len(keys), *_plain(outcome)),
         )
         names = self._names_without_key(keys, partial(split_json_objects, text)) if text is not None else {}
-        self._enter_records(connection, id, keys, (), names, indexes)
+        self._enter_records(connection, id, keys, (), names, indexes, amounts)
         if body is not None:
             connection.execute("INSERT INTO bodies VALUES (?, ?)", (id, body))
+
+
+def row_of_records(
+    id: int, keys: Sequence[str | None], prints: Sequence[int], names: Mapping[str, str], indexes: Sequence[int]
+) -> tuple[Any, ...]:
+    """Makes the row of `records` of a batch.
+
+    Args:
+        id: of the batch.
+        keys: the keys of its records.
+        prints: their fingerprints.
+        names: by position as text, the identities of those without a key.
+        indexes: their places in the source.
+
+    Returns:
+        The values, in the order of the columns.
+    """
+    together = isinstance(indexes, range) or list(indexes) == list(range(indexes[0], indexes[0] + len(indexes)))
+    places = None if together else array("q", indexes).tobytes()
+    return id, _keys_text(keys), array("I", prints).tobytes(), codec.ENCODER.encode(names) if names else None, indexes[0], places
 
 
 def _keys_text(keys: Sequence[str | None]) -> bytes:
