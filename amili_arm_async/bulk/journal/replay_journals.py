@@ -42,3 +42,12 @@ class EveryReplayJournals:
         from .postgres import replay  # noqa: PLC0415 - needs psycopg
 
         replay.mark_cut_off(url, run)
+
+    def note_written(self, path: str, run: RunKey) -> None:
+        """See `ReplayJournals`."""
+        if (url := database_url(path)) is None:
+            self._files.note_written(path, run)
+            return
+        from .postgres import replay  # noqa: PLC0415 - needs psycopg
+
+        replay.note_written(url, run)

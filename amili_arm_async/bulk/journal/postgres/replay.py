@@ -9,6 +9,7 @@ from ....errors import JournalError
 from ....postgres.lease import is_owned
 from ..protocol import JournalRecord
 from ..run_key import RunKey
+from ..sqlite import replay
 from ..sqlite.queries import ids_in_order
 from ..sqlite.replay import find_named, records_of
 from .inspect import opened
@@ -16,7 +17,7 @@ from .inspect import opened
 if TYPE_CHECKING:
     from ....database.url import DatabaseUrl
 
-__all__ = ["mark_cut_off", "read_run"]
+__all__ = ["mark_cut_off", "note_written", "read_run"]
 
 
 def read_run(url: DatabaseUrl, run: RunKey, on_records: Callable[[Iterable[JournalRecord]], None]) -> bool | None:
@@ -39,3 +40,9 @@ def mark_cut_off(url: DatabaseUrl, run: RunKey) -> None:
         found = find_named(connection, url, run)
         if found is not None:
             connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (found[0],))
+
+
+def note_written(url: DatabaseUrl, run: RunKey) -> None:
+    """See `ReplayJournals`."""
+    with opened(url) as connection:
+        replay.note_written(connection, find_named(connection, url, run))
