@@ -44,8 +44,7 @@ def draw(seed: int) -> Plan:
 
 
 _OF_SEVERAL = 0.15
-"""How many stories are of dead letters of several runs, or of customers that come again in one: drawn by itself, so that others stay what they
-are."""
+"""How many stories are of dead letters, or of customers that come again in a run: drawn by itself, so that others stay what they are."""
 
 
 def _draw(seed: int) -> Plan:

@@ -56,7 +56,9 @@ def _late_results(rng: random.Random, drawn: Plan) -> Plan:
     # A night that was killed comes back, and waits for results of the one before.
     night = replace(night, logged=True, again=2 * drawn.seed + rng.choice((1, 2)), repeats=rng.choice((0, drawn.seed + 1)))
     acts = (replace(night, kill_at=int(rng.expovariate(1 / 60)) + 30), night)
-    return replace(drawn, acts=acts, faults=("slow_processing", "record_fails"), odds=0.4, customers=12, batch=rng.choice((1, 2)), branch=None)
+    return replace(
+        drawn, acts=acts, faults=("slow_processing", "record_fails"), odds=0.4, customers=12, batch=rng.choice((1, 2)), branch=None
+    )
 
 
 def _draw(seed: int) -> Plan:
