@@ -660,7 +660,8 @@ def a_success_before_a_failure_counts() -> Patches:
 @mutant_of("nightly")
 def a_number_that_is_no_text_is_not_blocked() -> Patches:
     """A document is sent whose customer did not succeed, where it has the number as a number."""
-    return [edited(blocked, "_customers_of", "yield as_key(number)", "yield number if isinstance(number, str) else None")]
+    read, text = "yield _DOCUMENT.key_of(record)", 'record["customerNo"] if isinstance(record["customerNo"], str) else None'
+    return [edited(blocked, "_customers_of", read, f"yield {text}")]
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------------
@@ -837,7 +838,7 @@ def an_ambiguous_attempt_is_forgotten() -> Patches:
 @mutant_of("customers")
 def an_unknown_customer_is_done() -> Patches:
     """A customer that an earlier attempt may have sent is not sent again."""
-    return [(matching, "_TAKEN", matching.ENTRY_MAY_BE_ON_SERVER)]
+    return [(matching, "TAKEN", matching.ENTRY_MAY_BE_ON_SERVER)]
 
 
 @mutant_of("customers")
@@ -854,7 +855,7 @@ def the_number_alone_makes_it_done() -> Patches:
 @mutant_of("customers")
 def a_failed_customer_is_done() -> Patches:
     """A customer that failed is done in the next attempt."""
-    return [(matching, "_TAKEN", matching._TAKEN | {"failed"})]
+    return [(matching, "TAKEN", matching.TAKEN | {"failed"})]
 
 
 @mutant_of("customers")
@@ -944,6 +945,7 @@ def results_of_one_number_are_exchanged() -> Patches:
 
 
 @mutant_of("customers")
+@needs("narrow", "record_fails", "dead_letter", "kill_at")
 def the_end_of_a_run_has_written_its_dead_letter() -> Patches:
     """What an attempt sent marks no line where its end is recorded, and its dead letter is not written."""
     counts = "CASE WHEN ended IS NULL THEN written ELSE attempts END"
@@ -959,12 +961,14 @@ def a_replay_has_marked_before_it_ends() -> Patches:
 
 
 @mutant_of("customers")
+@needs("narrow", "record_fails", "dead_letter", "kill_at")
 def only_this_attempt_marks_lines() -> Patches:
     """What an attempt sent that was killed marks no line of another run."""
     return [edited(store.RunStore, "newer_records", "since = self.new_since if", "since = self.attempt if")]
 
 
 @mutant_of("customers")
+@needs("narrow", "record_fails", "dead_letter")
 def the_first_record_overtakes_nothing() -> Patches:
     """The very first record of a run marks no line of another run."""
     return [edited(dead_letter.DeadLetter, "write", "newer.last(name) >= 0", "newer.last(name) > 0")]
