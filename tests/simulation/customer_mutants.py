@@ -945,7 +945,7 @@ def results_of_one_number_are_exchanged() -> Patches:
 
 
 @mutant_of("customers")
-@needs("narrow", "record_fails", "dead_letter", "kill_at")
+@needs("narrow", "record_fails", "dead_letter", "journal")
 def the_end_of_a_run_has_written_its_dead_letter() -> Patches:
     """What an attempt sent marks no line where its end is recorded, and its dead letter is not written."""
     counts = "CASE WHEN ended IS NULL THEN written ELSE attempts END"
