@@ -495,15 +495,6 @@ def a_shortfall_is_good() -> Patches:
 
 @mutant_of("sync")
 @needs("narrow", "late_processing", "record_fails", "again")
-def the_first_of_three_decides() -> Patches:
-    """Where the last of three records of a customer can't be sent, the first of them decides in place of the second."""
-    return [
-        edited(delta.Delta, "_settle", "earlier.under_way.pop(max(earlier.under_way))", "earlier.under_way.pop(min(earlier.under_way))")
-    ]
-
-
-@mutant_of("sync")
-@needs("narrow", "late_processing", "record_fails", "again")
 def what_failed_last_is_what_comes_late() -> Patches:
     """Where the last record of a customer failed, what may come late of an earlier one counts as that last one."""
     return [edited(delta.Delta, "_settle", "last = digest or None if earlier is None else None", "last = digest or None")]
@@ -979,7 +970,7 @@ def the_first_record_overtakes_nothing() -> Patches:
 def the_journal_of_a_later_line_is_not_asked() -> Patches:
     """An older line is sent though the journal of a later one says that it was taken."""
     asks = lines._LATER_TAKEN.index(" OR EXISTS (")
-    return [(lines, "_LATER_TAKEN", lines._LATER_TAKEN[:asks] + ")\n")]
+    return [(lines, "_LATER_TAKEN", lines._LATER_TAKEN[:asks] + "))\n")]
 
 
 @mutant_of("customers")
@@ -994,10 +985,3 @@ def what_was_accepted_overtakes_itself() -> Patches:
 def what_is_overtaken_now_still_counts() -> Patches:
     """What is overtaken in this attempt counts as the newest when the source comes to it."""
     return [(store, "decide_customer", edited(matching, "decide_customer", "entry.overtaken = True", "pass")[2])]
-
-
-@mutant_of("customers")
-@needs("narrow", "record_fails", "replay", "cancel_at")
-def what_a_replay_has_read_is_done() -> Patches:
-    """All lines that a replay took from its file are done, also those that its run did not come to."""
-    return [edited(engine.Replay, "_take_report", "numbers[: min(report.totals.records_read, len(numbers))]", "numbers")]

@@ -124,8 +124,8 @@ def _two_runs(rng: random.Random, drawn: Plan) -> Plan:
 def _cut_replay(rng: random.Random, drawn: Plan) -> Plan:
     """Makes a story of many lines, and of a replay that is cancelled while it sends them."""
     send = Act("send", journal=rng.random() < 0.5, run_id="run 1", dead_letter=True)
-    cut = Act("replay", cancel_at=rng.randrange(30, 200))
-    return replace(drawn, acts=(send, cut, Act("replay")), faults=("record_fails",), odds=0.6, batch=1, concurrency=1, customers=24)
+    cut = Act("replay", cancel_at=rng.randrange(20, 100))
+    return replace(drawn, acts=(send, cut, Act("replay")), faults=("record_fails",), odds=0.8, batch=1, concurrency=1, customers=12)
 
 
 def _without_a_journal(rng: random.Random, drawn: Plan) -> Plan:
