@@ -511,7 +511,7 @@ def once_more_in_a_sync_settles() -> Patches:
 
 
 @mutant_of("nightly")
-@needs("logged", "again")
+@needs("narrow", "logged", "again", "order")
 def a_success_is_remembered_only_after_a_failure() -> Patches:
     """A night that comes back forgets who succeeded before the first failure, though an older record of theirs may fail later."""
     remembers = "if len(self._failed) or self._succeeded is not None:"
@@ -966,7 +966,7 @@ def the_first_record_overtakes_nothing() -> Patches:
 
 
 @mutant_of("customers")
-@needs("narrow", "record_fails", "replay", "kill_at")
+@needs("narrow", "record_fails", "replay", "dead_letter", "journal")
 def the_journal_of_a_later_line_is_not_asked() -> Patches:
     """An older line is sent though the journal of a later one says that it was taken."""
     asks = lines._LATER_TAKEN.index(" OR EXISTS (")

@@ -115,9 +115,12 @@ def _two_runs(rng: random.Random, drawn: Plan) -> Plan:
         )
     )
     drawn = replace(drawn, faults=("record_fails",), odds=rng.choice((0.2, 0.5)), customers=8)
-    if rng.random() < 0.4:
-        # The machine stops at a commit around the end of the second run, which is done again in half of these stories.
+    which = rng.random()
+    # The machine stops at a commit around the end of the last act, which is done again in half of these stories.
+    if which < 0.3:
         return replace(drawn, acts=(first, second), batch=3, branch=rng.randrange(17, 27))
+    if which < 0.6:
+        return replace(drawn, acts=(first, second, replay), odds=0.5, batch=3, branch=rng.randrange(26, 36))
     return replace(drawn, acts=acts, batch=rng.choice((1, 3)))
 
 

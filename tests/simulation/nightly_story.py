@@ -53,12 +53,11 @@ def _late_results(rng: random.Random, drawn: Plan) -> Plan:
         # The first and the last record of a customer can't be sent, and are settled before the one between them.
         night = replace(night, thrice=drawn.seed + 1, journal=False, form=rng.choice(("dicts", "async")))
         return replace(drawn, acts=(night,), faults=("slow_processing",), odds=0.6, customers=12, branch=None)
-    # A night that was killed comes back, and waits for results of the one before.
-    night = replace(night, logged=True, again=2 * drawn.seed + rng.choice((1, 2)), repeats=rng.choice((0, drawn.seed + 1)))
-    acts = (replace(night, kill_at=int(rng.expovariate(1 / 60)) + 30), night)
-    return replace(
-        drawn, acts=acts, faults=("slow_processing", "record_fails"), odds=0.4, customers=12, batch=rng.choice((1, 2)), branch=None
-    )
+    # A night that was killed comes back in another order: the result of an older record comes after that of the last one.
+    night = replace(night, logged=True, journal=rng.random() < 0.2, again=2 * drawn.seed + 1)
+    acts = (replace(night, kill_at=int(rng.expovariate(1 / 60)) + 40), replace(night, order=rng.randrange(1, 1000)))
+    faults = ("slow_processing", "record_fails")
+    return replace(drawn, acts=acts, faults=faults, odds=0.4, customers=12, batch=rng.choice((1, 2)), branch=None)
 
 
 def _draw(seed: int) -> Plan:
