@@ -511,7 +511,7 @@ def once_more_in_a_sync_settles() -> Patches:
 
 
 @mutant_of("nightly")
-@needs("narrow", "logged", "again", "order")
+@needs("narrow", "logged", "again", "order", "kill_at", "slow_processing", "record_fails")
 def a_success_is_remembered_only_after_a_failure() -> Patches:
     """A night that comes back forgets who succeeded before the first failure, though an older record of theirs may fail later."""
     remembers = "if len(self._failed) or self._succeeded is not None:"
