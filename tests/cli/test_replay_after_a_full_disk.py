@@ -11,11 +11,18 @@ from amili_arm_async.bulk.journal import dead_letter
 from amili_arm_async.bulk.journal.replay import letters as replay_letters
 from amili_arm_async.sandbox import Fault
 
-from .test_replay import Letters, customer, letters, name_of
-
-__all__ = ["Letters", "letters"]
+from .test_replay import Letters, customer, name_of
 
 CUSTOMERS = "customers/batches"
+
+
+@pytest.fixture(params=["file", "postgresql"])
+def letters(request, served, call, tmp_path):
+    """With a journal in a file, and in a database."""
+    found = Letters(served, call, tmp_path / "failed.jsonl")
+    if request.param == "postgresql":
+        found.journal = request.getfixturevalue("database")
+    return found
 
 
 @pytest.fixture
