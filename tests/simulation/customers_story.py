@@ -105,13 +105,13 @@ def _two_runs(rng: random.Random, drawn: Plan) -> Plan:
     """Makes a story of two runs whose lines are in one file: the second one, or a replay, is killed and done again."""
     first = Act("send", journal=True, run_id="run 1", dead_letter=True, edits=1)
     second, replay = replace(first, run_id="run 2", edits=2), Act("replay")
-    # Often near its end, where it writes down what it has done.
-    kill_at = rng.randrange(30, 120)
+    # Often near the end, where it writes down what it has done.
+    kill_at, stop = rng.randrange(30, 120), replace(replay, kill_at=rng.randrange(70, 140))
     acts = rng.choice(
         (
             (first, replace(second, kill_at=kill_at), second, replay),
-            (first, second, replace(replay, kill_at=kill_at), replay),
-            (first, second, replace(replay, kill_at=kill_at), second, replay),
+            (first, second, stop, replay),
+            (first, second, stop, second, replay),
         )
     )
     drawn = replace(drawn, faults=("record_fails",), odds=rng.choice((0.2, 0.5)), customers=8)
