@@ -153,7 +153,7 @@ class CustomersStory(Story):
     files: ClassVar[tuple[str, ...]] = ("journal",)
     memory: ClassVar[tuple[str, ...]] = (
         "_runs", "_is_older", "_is_restored", "_payloads", "_letters", "_told", "_unfinished", "_open", "_since", "_most", "_too_old",
-        "_cut_off",
+        "_cut_off", "_writers", "_doing",
     )  # fmt: skip
 
     def __init__(self, *arguments: Any) -> None:
@@ -178,6 +178,9 @@ class CustomersStory(Story):
         self._since: dict[LineName, int] = {}
         # By run and customer, how many records of it a source of the run had at the most.
         self._most: dict[tuple[str, bool, str], int] = {}
+        # The processes of the last act, if it is a run; and by run without a journal, its process, where that is known.
+        self._doing: tuple[int, ...] = ()
+        self._writers: dict[str, tuple[int, ...]] = {}
         # What lines say of which a later one has succeeded, before the last replay.
         self._too_old: frozenset[str] = frozenset()
         # By replay that was killed, what its lines said, with their runs.
@@ -226,10 +229,12 @@ class CustomersStory(Story):
             replay.finish()
 
     def before(self, act: Act) -> None:
+        self._doing = ()
         if act.what == "send":
             pids = range(self.world.next_pid, self.world.next_pid + 1 + act.beside)
             # Without a journal each run is one of its own.
             name = act.run_id if act.journal else f"process {pids[0]}"
+            self._doing = tuple(pids)
             self._runs = {**self._runs, (name, act.update): (*self._runs.get((name, act.update), ()), *pids)}
             for customer, number in Counter(map(customer_name, customers_of(self.plan, act))).items():
                 of_run = (name, act.update, customer)
@@ -297,7 +302,11 @@ class CustomersStory(Story):
 
     def check(self) -> None:
         act, lines = self._act, self._lines()
-        for wrong in wrongly_marked(lines, self.service.versions):
+        # A run without a journal has a name of its own. Of two at once nobody knows which is which.
+        new = {line["run_id"] for line in lines}.difference(self._writers, (run for run, _ in self._runs))
+        self._writers.update(dict.fromkeys(new, self._doing if len(self._doing) == 1 else ()))
+        of_runs = {run: (*self._runs.get((run, False), ()), *self._runs.get((run, True), ())) for run, _ in self._runs}
+        for wrong in wrongly_marked(lines, self.service.sent, {**self._writers, **of_runs}):
             self.violate("right marks", wrong)
         run = {(act.run_id, operation_of(update=act.update))} if act.what == "send" else set()
         self._since = seen_at(lines, self._since, self.service.taken_records, run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
@@ -15,7 +16,7 @@ from amili_arm_async.bulk.fingerprints import Fingerprinter, keyed_name
 from amili_arm_async.bulk.journal.sqlite.queries import ids_in_order
 from amili_arm_async.bulk.journal.sqlite.replay import records_of
 
-from .registry import Version, customer_name, text_of
+from .registry import customer_name, text_of
 
 __all__ = ["LineName", "name_of_line", "operation_of", "seen_at", "too_old", "unmarked", "wrongly_marked"]
 
@@ -74,18 +75,26 @@ def unmarked(lines: Iterable[Line], since: Mapping[LineName, int], own: tuple[st
             yield f"{text_of(line['payload'])} of {line['run_id']} is overtaken, and its line does not say so"
 
 
-def wrongly_marked(lines: Iterable[Line], versions: Mapping[str, Sequence[Version]]) -> Iterator[str]:
+def wrongly_marked(lines: Iterable[Line], sent: Mapping[int, Mapping[str, int]], writers: Mapping[str, Sequence[int]]) -> Iterator[str]:
     """Names the lines that are said to be overtaken, though nothing else of their customers was taken.
 
     Args:
         lines: the lines.
-        versions: what was taken of each customer.
+        sent: by process, how often each record was taken, also one that failed: not all results are read.
+        writers: by run id, the processes of the run, where they are known.
     """
     for line in _with_payload(lines):
-        taken, text = versions.get(customer_name(line["payload"]), ()), text_of(line["payload"])
+        if not line.get("overtaken"):
+            continue
+        text, mine = text_of(line["payload"]), writers.get(line["run_id"], ())
+        others = sum(
+            (said != text or pid not in mine) and customer_name(json.loads(said)) == customer_name(line["payload"])
+            for pid, records in sent.items()
+            for said in records
+        )
         # It may be there itself, and then something equal may have come after it.
         most = 1 if line["state"] in {"accepted", "unknown"} else 0
-        if line.get("overtaken") and len(taken) <= most and all(text_of(one.record) == text for one in taken):
+        if not others and sum(sent[pid].get(text, 0) for pid in mine if pid in sent) <= most:
             yield f"{text} of {line['run_id']} is said to be overtaken, and nothing else was taken"
 
 
