@@ -180,7 +180,7 @@ class CustomersStory(Story):
         self._most: dict[tuple[str, bool, str], int] = {}
         # The processes of the last act, if it is a run; and by run without a journal, its process, where that is known.
         self._doing: tuple[int, ...] = ()
-        self._writers: dict[str, tuple[int, ...]] = {}
+        self._writers: dict[tuple[str, str], tuple[int, ...]] = {}
         # What lines say of which a later one has succeeded, before the last replay.
         self._too_old: frozenset[str] = frozenset()
         # By replay that was killed, what its lines said, with their runs.
@@ -302,11 +302,11 @@ class CustomersStory(Story):
 
     def check(self) -> None:
         act, lines = self._act, self._lines()
+        known = {(run, operation_of(update=update)): pids for (run, update), pids in self._runs.items()}
         # A run without a journal has a name of its own. Of two at once nobody knows which is which.
-        new = {line["run_id"] for line in lines}.difference(self._writers, (run for run, _ in self._runs))
+        new = {(line["run_id"], line["operation"]) for line in lines}.difference(self._writers, known)
         self._writers.update(dict.fromkeys(new, self._doing if len(self._doing) == 1 else ()))
-        of_runs = {run: (*self._runs.get((run, False), ()), *self._runs.get((run, True), ())) for run, _ in self._runs}
-        for wrong in wrongly_marked(lines, self.service.sent, {**self._writers, **of_runs}):
+        for wrong in wrongly_marked(lines, self.service.sent, {**self._writers, **known}):
             self.violate("right marks", wrong)
         run = {(act.run_id, operation_of(update=act.update))} if act.what == "send" else set()
         self._since = seen_at(lines, self._since, self.service.taken_records, run)

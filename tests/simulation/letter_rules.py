@@ -21,6 +21,8 @@ from .registry import customer_name, text_of
 __all__ = ["LineName", "name_of_line", "operation_of", "seen_at", "too_old", "unmarked", "wrongly_marked"]
 
 Line = Mapping[str, Any]
+Run = tuple[str, str]
+"""The name of a run, and its operation."""
 LineName = tuple[str, str, str, str, int, str | None]
 """What tells a line from others, and shows that its record was not sent since."""
 
@@ -43,7 +45,7 @@ def _with_payload(lines: Iterable[Line]) -> Iterator[Line]:
     return (line for line in lines if line["payload"] is not None)
 
 
-def seen_at(lines: Iterable[Line], before: Mapping[LineName, int], now: int, written: Set[tuple[str, str]]) -> dict[LineName, int]:
+def seen_at(lines: Iterable[Line], before: Mapping[LineName, int], now: int, written: Set[Run]) -> dict[LineName, int]:
     """Says since when each line is there: after how many records that were taken.
 
     Args:
@@ -59,7 +61,7 @@ def seen_at(lines: Iterable[Line], before: Mapping[LineName, int], now: int, wri
     }
 
 
-def unmarked(lines: Iterable[Line], since: Mapping[LineName, int], own: tuple[str, str] | None, taken: Mapping[str, int]) -> Iterator[str]:
+def unmarked(lines: Iterable[Line], since: Mapping[LineName, int], own: Run | None, taken: Mapping[str, int]) -> Iterator[str]:
     """Names the lines of other runs that a run has overtaken, and that do not say so.
 
     Args:
@@ -75,18 +77,18 @@ def unmarked(lines: Iterable[Line], since: Mapping[LineName, int], own: tuple[st
             yield f"{text_of(line['payload'])} of {line['run_id']} is overtaken, and its line does not say so"
 
 
-def wrongly_marked(lines: Iterable[Line], sent: Mapping[int, Mapping[str, int]], writers: Mapping[str, Sequence[int]]) -> Iterator[str]:
+def wrongly_marked(lines: Iterable[Line], sent: Mapping[int, Mapping[str, int]], writers: Mapping[Run, Sequence[int]]) -> Iterator[str]:
     """Names the lines that are said to be overtaken, though nothing else of their customers was taken.
 
     Args:
         lines: the lines.
         sent: by process, how often each record was taken, also one that failed: not all results are read.
-        writers: by run id, the processes of the run, where they are known.
+        writers: by run, its processes, where they are known.
     """
     for line in _with_payload(lines):
         if not line.get("overtaken"):
             continue
-        text, mine = text_of(line["payload"]), writers.get(line["run_id"], ())
+        text, mine = text_of(line["payload"]), writers.get((line["run_id"], line["operation"]), ())
         others = sum(
             (said != text or pid not in mine) and customer_name(json.loads(said)) == customer_name(line["payload"])
             for pid, records in sent.items()
