@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from amili_arm_async import paging
 from amili_arm_async.bulk import in_flight, keys, reader, report, results, workers
@@ -493,7 +493,53 @@ def a_shortfall_is_good() -> Patches:
     return [(report.BulkReport, "ok", is_read)]
 
 
+@mutant_of("sync")
+@needs("narrow", "late_processing", "record_fails", "again")
+def what_failed_last_is_what_comes_late() -> Patches:
+    """Where the last record of a customer failed, what may come late of an earlier one counts as that last one."""
+    return [edited(delta.Delta, "_settle", "last = digest or None if earlier is None else None", "last = digest or None")]
+
+
+@mutant_of("sync")
+@needs("narrow", "late_processing")
+def once_more_in_a_sync_settles() -> Patches:
+    """A customer is settled by the same content once more in the sync in which it became unsettled."""
+    return [edited(delta.Delta, "_settle_late", "before.sync < self._state.sync", "before.sync <= self._state.sync")]
+
+
 # --- nights -----------------------------------------------------------------------------------------------------------------
+
+
+@mutant_of("nightly")
+@needs("narrow", "logged", "again", "order", "kill_at", "slow_processing", "record_fails")
+def a_success_is_remembered_only_after_a_failure() -> Patches:
+    """A night that comes back forgets who succeeded before the first failure, though an older record of theirs may fail later."""
+    remembers = "if len(self._failed) or self._succeeded is not None:"
+    return [edited(blocked.FailedCustomers, "on_settled", remembers, "if len(self._failed):")]
+
+
+@mutant_of("nightly")
+def a_night_with_a_shortfall_is_good() -> Patches:
+    """A night is good though a source holds too little."""
+    real: Any = nightly.NightlyReport.ok.fget  # type: ignore[attr-defined]
+
+    class WithoutShortfalls:
+        shortfalls: ClassVar[dict[str, str]] = {}
+
+        def __init__(self, found: Any) -> None:
+            self._report = found
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._report, name)
+
+    return [(nightly.NightlyReport, "ok", property(lambda self: real(WithoutShortfalls(self))))]
+
+
+@mutant_of("nightly")
+@needs("narrow", "thrice")
+def an_older_failure_stays_in_the_file() -> Patches:
+    """Of very many customers that did not succeed, those in the file keep the place of their first failure, and not of their last."""
+    return [edited(customer_numbers._Overflow, "add", "max(place, ?2)", "min(place, ?2)")]
 
 
 @mutant_of("nightly")
@@ -532,7 +578,7 @@ def what_is_blocked_is_sent_where_it_is_absent() -> Patches:
 @mutant_of("nightly")
 def what_is_blocked_is_not_written() -> Patches:
     """The journal has no row of a document that is blocked."""
-    return [edited(in_flight, "_is_new", 'return outcome.state == "blocked" or outcome is _STALE', "return outcome is _STALE")]
+    return [edited(in_flight, "_is_new", 'outcome.state == "blocked" or', "")]
 
 
 @mutant_of("nightly")
@@ -605,7 +651,8 @@ def a_success_before_a_failure_counts() -> Patches:
 @mutant_of("nightly")
 def a_number_that_is_no_text_is_not_blocked() -> Patches:
     """A document is sent whose customer did not succeed, where it has the number as a number."""
-    return [edited(blocked, "_customers_of", "yield as_key(number)", "yield number if isinstance(number, str) else None")]
+    read, text = "yield _DOCUMENT.key_of(record)", 'record["customerNo"] if isinstance(record["customerNo"], str) else None'
+    return [edited(blocked, "_customers_of", read, f"yield {text}")]
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------------
@@ -782,7 +829,7 @@ def an_ambiguous_attempt_is_forgotten() -> Patches:
 @mutant_of("customers")
 def an_unknown_customer_is_done() -> Patches:
     """A customer that an earlier attempt may have sent is not sent again."""
-    return [(matching, "_TAKEN", matching.ENTRY_MAY_BE_ON_SERVER)]
+    return [(matching, "TAKEN", matching.ENTRY_MAY_BE_ON_SERVER)]
 
 
 @mutant_of("customers")
@@ -799,7 +846,7 @@ def the_number_alone_makes_it_done() -> Patches:
 @mutant_of("customers")
 def a_failed_customer_is_done() -> Patches:
     """A customer that failed is done in the next attempt."""
-    return [(matching, "_TAKEN", matching._TAKEN | {"failed"})]
+    return [(matching, "TAKEN", matching.TAKEN | {"failed"})]
 
 
 @mutant_of("customers")
@@ -886,3 +933,55 @@ def too_many_failures_do_not_stop() -> Patches:
 def results_of_one_number_are_exchanged() -> Patches:
     """Of two records of a customer in a batch each has the result of the other one."""
     return [edited(results, "_one_each", "return entries[::-1]", "return entries")]
+
+
+@mutant_of("customers")
+@needs("narrow", "record_fails", "dead_letter", "journal")
+def the_end_of_a_run_has_written_its_dead_letter() -> Patches:
+    """What an attempt sent marks no line where its end is recorded, and its dead letter is not written."""
+    counts = "CASE WHEN ended IS NULL THEN written ELSE attempts END"
+    return [edited(store.RunStore, "begin", "SELECT token, written", f"SELECT token, {counts}")]
+
+
+@mutant_of("customers")
+@needs("narrow", "record_fails", "replay", "kill_at")
+def a_replay_has_marked_before_it_ends() -> Patches:
+    """What a replay sent that was killed marks no line."""
+    notes = "self.new_since = written + 1\n    if not self.reads_all:\n        self.note_written(connection)"
+    return [edited(store.RunStore, "begin", "self.new_since = written + 1", notes)]
+
+
+@mutant_of("customers")
+@needs("narrow", "record_fails", "dead_letter", "kill_at")
+def only_this_attempt_marks_lines() -> Patches:
+    """What an attempt sent that was killed marks no line of another run."""
+    return [edited(store.RunStore, "newer_records", "since = self.new_since if", "since = self.attempt if")]
+
+
+@mutant_of("customers")
+@needs("narrow", "record_fails", "dead_letter")
+def the_first_record_overtakes_nothing() -> Patches:
+    """The very first record of a run marks no line of another run."""
+    return [edited(dead_letter.DeadLetter, "write", "newer.last(name) >= 0", "newer.last(name) > 0")]
+
+
+@mutant_of("customers")
+@needs("narrow", "record_fails", "replay", "dead_letter", "journal")
+def the_journal_of_a_later_line_is_not_asked() -> Patches:
+    """An older line is sent though the journal of a later one says that it was taken."""
+    asks = lines._LATER_TAKEN.index(" OR EXISTS (")
+    return [(lines, "_LATER_TAKEN", lines._LATER_TAKEN[:asks] + "))\n")]
+
+
+@mutant_of("customers")
+@needs("narrow", "poll_odd", "result_gone", "replay")
+def what_was_accepted_overtakes_itself() -> Patches:
+    """Without a journal, a line is marked as overtaken by its own record."""
+    return [edited(store.RunStore, "unsuccessful", "newer.last(keyed_name(key)) > place_of", "newer.last(keyed_name(key)) >= place_of")]
+
+
+@mutant_of("customers")
+@needs("narrow", "again")
+def what_is_overtaken_now_still_counts() -> Patches:
+    """What is overtaken in this attempt counts as the newest when the source comes to it."""
+    return [(store, "decide_customer", edited(matching, "decide_customer", "entry.overtaken = True", "pass")[2])]

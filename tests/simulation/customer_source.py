@@ -39,7 +39,7 @@ def customers_of(plan: Plan, act: Act) -> list[dict[str, Any]]:
     def chance(name: str) -> random.Random:
         return random.Random(f"{plan.seed}/{name}/{getattr(act, name)}")
 
-    versions, gone, twice, again = map(chance, ("edits", "gone", "repeats", "again"))
+    versions, gone, twice, again, thrice = map(chance, ("edits", "gone", "repeats", "again", "thrice"))
     share = 0.7 if act.gone == _FEW_LEFT else 0.2
     found, first, last = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
     for number in range(min(plan.customers, act.size)):
@@ -47,6 +47,9 @@ def customers_of(plan: Plan, act: Act) -> list[dict[str, Any]]:
         if act.gone and is_gone:
             continue
         found.append(_customer(number, version if act.edits else 0))
+        if act.thrice and act.form in _HOLD_ANYTHING and (share_of_three := thrice.random()) < 0.7:
+            unsent = {**_customer(number, 3), "limitAmount": Decimal("NaN")}
+            found[-1:] = [unsent] if share_of_three < 0.3 else [unsent, found[-1], unsent]
         if act.repeats and is_twice:
             first.append(_customer(number, 3))
         if act.again and once_more < 0.5:

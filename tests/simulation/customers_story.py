@@ -17,7 +17,8 @@ from amili_arm_async.bulk.journal.replay.engine import Replay
 from amili_arm_async.bulk.outcomes import FAILURES, SUCCESS
 from amili_arm_async.bulk.run import BulkRun
 
-from .customer_source import given_as
+from .customer_source import customers_of, given_as
+from .letter_rules import LineName, operation_of, seen_at, too_old, unmarked, wrongly_marked
 from .plan import Act, Plan
 from .registry import FAULTS, customer_name, text_of
 from .scenario import ReplayingClient
@@ -38,6 +39,15 @@ _LAST_RUNS = 3
 
 def draw(seed: int) -> Plan:
     """Draws the story of a seed."""
+    drawn, rng = _draw(seed), random.Random(f"{seed}/several")
+    return rng.choice(_NARROW)(rng, drawn) if rng.random() < _OF_SEVERAL else drawn
+
+
+_OF_SEVERAL = 0.15
+"""How many stories are of dead letters, or of customers that come again in a run: drawn by itself, so that others stay what they are."""
+
+
+def _draw(seed: int) -> Plan:
     rng = random.Random(f"{seed}/customers")
     share = rng.choice((0.1, 0.3, 0.6))
     customers = rng.choice((4, 8, 12, 12, 24))
@@ -91,11 +101,60 @@ def _dead_letters(rng: random.Random, drawn: Plan) -> Plan:
     return replace(drawn, acts=acts, faults=("record_fails", "proved_refusal"), odds=rng.choice((0.1, 0.3)), batch=rng.choice((3, 5)))
 
 
+def _two_runs(rng: random.Random, drawn: Plan) -> Plan:
+    """Makes a story of two runs whose lines are in one file: the second one, or a replay, is killed and done again."""
+    first = Act("send", journal=True, run_id="run 1", dead_letter=True, edits=1)
+    second, replay = replace(first, run_id="run 2", edits=2), Act("replay")
+    # Often near the end, where it writes down what it has done.
+    kill_at, stop = rng.randrange(30, 120), replace(replay, kill_at=rng.randrange(70, 140))
+    acts = rng.choice(
+        (
+            (first, replace(second, kill_at=kill_at), second, replay),
+            (first, second, stop, replay),
+            (first, second, stop, second, replay),
+        )
+    )
+    drawn = replace(drawn, faults=("record_fails",), odds=rng.choice((0.2, 0.5)), customers=8)
+    which = rng.random()
+    # The machine stops at a commit around the end of the last act, which is done again in half of these stories.
+    if which < 0.3:
+        return replace(drawn, acts=(first, second), batch=3, branch=rng.randrange(17, 27))
+    if which < 0.6:
+        return replace(drawn, acts=(first, second, replay), odds=0.5, batch=3, branch=rng.randrange(26, 36))
+    return replace(drawn, acts=acts, batch=rng.choice((1, 3)))
+
+
+def _cut_replay(rng: random.Random, drawn: Plan) -> Plan:
+    """Makes a story of many lines, and of a replay that is cancelled while it sends them."""
+    send = Act("send", journal=rng.random() < 0.5, run_id="run 1", dead_letter=True)
+    cut = Act("replay", cancel_at=rng.randrange(20, 100))
+    return replace(drawn, acts=(send, cut, Act("replay")), faults=("record_fails",), odds=0.8, batch=1, concurrency=1, customers=12)
+
+
+def _without_a_journal(rng: random.Random, drawn: Plan) -> Plan:
+    """Makes a story of a dead letter without a journal, whose batches have results that say nothing."""
+    send = Act("send", dead_letter=True, again=rng.choice((0, rng.randrange(1, 1000))))
+    faults = (rng.choice(drawn.faults or ("record_fails",)), "result_gone", "poll_odd")
+    return replace(drawn, acts=(send, Act("replay"), Act("replay")), faults=faults, odds=0.3)
+
+
+def _come_again(rng: random.Random, drawn: Plan) -> Plan:
+    """Makes a story of a run that has customers several times, and has something else in between."""
+    act = Act("send", journal=True, run_id="run 1", edits=1, again=2 * drawn.seed + rng.choice((1, 2)))
+    return replace(drawn, acts=(act, replace(act, edits=2), act), faults=(), batch=rng.choice((1, 2, 3)), customers=8)
+
+
+_NARROW = (_two_runs, _cut_replay, _without_a_journal, _come_again)
+
+
 class CustomersStory(Story):
     """Runs with one journal, and calls beside it."""
 
     files: ClassVar[tuple[str, ...]] = ("journal",)
-    memory: ClassVar[tuple[str, ...]] = ("_runs", "_is_older", "_payloads", "_letters", "_told", "_unfinished", "_open")
+    memory: ClassVar[tuple[str, ...]] = (
+        "_runs", "_is_older", "_is_restored", "_payloads", "_letters", "_told", "_unfinished", "_open", "_since", "_most", "_too_old",
+        "_cut_off", "_writers", "_doing",
+    )  # fmt: skip
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -113,6 +172,19 @@ class CustomersStory(Story):
         self._told: dict[tuple[str, bool], tuple[str, ...]] = {}
         # The runs that had not ended, and those that have more than successes.
         self._unfinished: frozenset[tuple[Any, ...]] = frozenset()
+        # Whether the journal was put back, so that it may not know what a run has sent.
+        self._is_restored = False
+        # Since when each line of the dead letter is there: after how many records that were taken.
+        self._since: dict[LineName, int] = {}
+        # By run and customer, how many records of it a source of the run had at the most.
+        self._most: dict[tuple[str, bool, str], int] = {}
+        # The processes of the last act, if it is a run; and by run without a journal, its process, where that is known.
+        self._doing: tuple[int, ...] = ()
+        self._writers: dict[tuple[str, str], tuple[int, ...]] = {}
+        # What lines say of which a later one has succeeded, before the last replay.
+        self._too_old: frozenset[str] = frozenset()
+        # By replay that was killed, what its lines said, with their runs.
+        self._cut_off: dict[int, dict[str, frozenset[tuple[str, bool]]]] = {}
 
     async def main(self, arm: ArmClient, begun: Begun) -> None:
         act = begun.act
@@ -157,11 +229,16 @@ class CustomersStory(Story):
             replay.finish()
 
     def before(self, act: Act) -> None:
+        self._doing = ()
         if act.what == "send":
             pids = range(self.world.next_pid, self.world.next_pid + 1 + act.beside)
             # Without a journal each run is one of its own.
             name = act.run_id if act.journal else f"process {pids[0]}"
+            self._doing = tuple(pids)
             self._runs = {**self._runs, (name, act.update): (*self._runs.get((name, act.update), ()), *pids)}
+            for customer, number in Counter(map(customer_name, customers_of(self.plan, act))).items():
+                of_run = (name, act.update, customer)
+                self._most[of_run] = max(number, self._most.get(of_run, 0))
             self._told = {run: texts for run, texts in self._told.items() if run != (name, act.update)}
         if act.what in {"replay", "prune"}:
             # A replay goes on with the run, and a run that is pruned can't go on.
@@ -175,9 +252,13 @@ class CustomersStory(Story):
             if line["payload"] is not None
         ]
         self._payloads = {text: frozenset(run for run, other in lines if other == text) for _, text in lines}
+        if act.what == "replay":
+            path = self.folder / "dead_letter"
+            self._too_old = too_old(path) if path.exists() else frozenset()
+            self._cut_off[self.world.next_pid] = self._payloads
 
     def restored(self) -> None:
-        self._is_older = True
+        self._is_older = self._is_restored = True
 
     def _not_done(self, what: str) -> frozenset[tuple[Any, ...]]:
         """The runs in the journal that a replay does not end, or that nobody prunes unless told to."""
@@ -214,8 +295,45 @@ class CustomersStory(Story):
                 self.violate("replay", f"it sent what is not in the dead letter: {others}")
         elif act.what == "send" and begun.made:
             self._is_true_run(begun, begun.made[0])
+        if act.what == "send" and begun.made and not act.dry:
+            self._are_marked(begun, begun.made[0])
         if act.what in {"send", "one"} and (begun.process.pid, "POST" if act.update else "PUT") in self.service.methods:
             self.violate("method", f"customers are sent with the wrong method, and update is {act.update}")
+
+    def check(self) -> None:
+        act, lines = self._act, self._lines()
+        known = {(run, operation_of(update=update)): pids for (run, update), pids in self._runs.items()}
+        # A run without a journal has a name of its own. Of two at once nobody knows which is which.
+        new = {(line["run_id"], line["operation"]) for line in lines}.difference(self._writers, known)
+        self._writers.update(dict.fromkeys(new, self._doing if len(self._doing) == 1 else ()))
+        for wrong in wrongly_marked(lines, self.service.sent, {**self._writers, **known}):
+            self.violate("right marks", wrong)
+        run = {(act.run_id, operation_of(update=act.update))} if act.what == "send" else set()
+        self._since = seen_at(lines, self._since, self.service.taken_records, run)
+
+    def _are_marked(self, begun: Begun, report: BulkReport) -> None:
+        """A run with a dead letter that came to its end marks the lines of other runs of which it has sent something newer."""
+        act = begun.act
+        if not act.dead_letter or act.accepted or act.beside or begun.is_cut or self._is_restored:
+            return
+        taken = self._last_taken(begun, report)
+        run = (act.run_id, operation_of(update=act.update)) if act.journal else None
+        for what in unmarked(self._lines(), self._since, run, taken):
+            self.violate("marks", what)
+
+    def _last_taken(self, begun: Begun, report: BulkReport) -> dict[str, int]:
+        """By customer, when a process of the run has sent last what is the last record in the source, where that succeeded."""
+        act, failed = begun.act, {failure.index for failure in report.failures()}
+        run, pids = (act.run_id, act.update), self._pids(act, begun.process.pid)
+        found: dict[str, int] = {}
+        for name, index in {customer_name(one): at for at, one in enumerate(begun.source[: report.totals.records_read])}.items():
+            text = text_of(begun.source[index])
+            # A replay that was killed has sent what its lines said, and what the run has sent in it counts as the run's.
+            replays = {pid for pid, payloads in self._cut_off.items() if act.journal and payloads.get(text) == {run}}
+            mine = [one for one in self.service.versions[name] if one.process.pid in replays.union(pids) and text_of(one.record) == text]
+            if index not in failed and mine:
+                found[name] = max(one.order for one in mine)
+        return found
 
     def _are_true_calls(self, begun: Begun) -> None:
         """What a single call says of its customer is true."""
@@ -240,6 +358,11 @@ class CustomersStory(Story):
 
     def _is_replayed(self, begun: Begun) -> None:
         """Lines are taken out only where the service has what they say; and nothing older wins over what is newer in its source."""
+        self._cut_off = {pid: payloads for pid, payloads in self._cut_off.items() if pid != begun.process.pid}
+        for name in {customer_name(json.loads(text)) for text in self._too_old}:
+            mine = [text_of(one.record) for one in self.service.versions[name] if one.process is begun.process]
+            if mine and mine[-1] in self._too_old:
+                self.violate("replay", f"it sent {mine[-1]}, and a later line of the customer has succeeded")
         ended = frozenset(self.rows("journal", "SELECT id, run_id FROM runs WHERE ended IS NOT NULL")[0])
         if ended & self._unfinished:
             self.violate("replay", f"it ended runs whose source was not read to its end: {sorted(ended & self._unfinished)}")
@@ -298,7 +421,7 @@ class CustomersStory(Story):
 
     def _are_kept(self, act: Act) -> None:
         """The lines of other runs stay in the dead letter."""
-        operation = f"customers.{'update' if act.update else 'create'}_batch"
+        operation = operation_of(update=act.update)
         others = [line for line in self._letters if not act.journal or (line["run_id"], line["operation"]) != (act.run_id, operation)]
         now = self._lines()
         # A line may be marked: something newer was taken.
@@ -331,8 +454,11 @@ class CustomersStory(Story):
                 self.violate("contradiction", f"{text} succeeded, and no process of its run has sent it")
 
     def _is_latest(self, begun: Begun, report: BulkReport, failures: dict[int, Any]) -> None:
-        """Where no source of a run has a customer twice, what a run says that is done is what it sent last."""
-        if self._is_older or begun.act.beside or any(act.repeats or act.again for act in (*self.plan.acts, begun.act)):
+        """What a run says that is done is what it sent last."""
+        if self._is_older or begun.act.beside:
+            return
+        if any(act.repeats or act.again for act in (*self.plan.acts, begun.act)):
+            self._is_last(begun, report, failures)
             return
         pids = self._pids(begun.act, begun.process.pid)
         for index in range(report.totals.records_read):
@@ -343,6 +469,22 @@ class CustomersStory(Story):
             last = max(versions, key=lambda one: one.order)
             if text_of(last.record) != text_of(record):
                 self.violate("latest", f"{text_of(record)} is done, and {text_of(last.record)} was sent later")
+
+    def _is_last(self, begun: Begun, report: BulkReport, failures: dict[int, Any]) -> None:
+        """Of several records of a customer, all of them done, the last one is what the run sent last, where no source of it had more."""
+        if begun.is_cut or not report.source_exhausted:
+            return
+        act, pids = begun.act, self._pids(begun.act, begun.process.pid)
+        places: dict[str, list[int]] = {}
+        for index, record in enumerate(begun.source):
+            places.setdefault(customer_name(record), []).append(index)
+        for name, mine in places.items():
+            versions = [one for one in self.service.versions[name] if one.process.pid in pids]
+            if not versions or not failures.keys().isdisjoint(mine) or len(mine) < self._most[act.run_id, act.update, name]:
+                continue
+            last, text = max(versions, key=lambda one: one.order), text_of(begun.source[mine[-1]])
+            if text_of(last.record) != text:
+                self.violate("latest", f"{text} is done, and {text_of(last.record)} was sent later")
 
     def _is_true_dead_letter(self, begun: Begun, failures: dict[int, Any]) -> None:
         """Holds the lines of a dead letter against the report."""

@@ -66,6 +66,9 @@ class Act:
         accepted: whether a run ends when all is accepted, and reads no results.
         dry: whether nothing is sent, to see what would be.
         stop_after: failures after which a run ends; 0: it goes on.
+        thrice: which customers can't be sent, and which come three times, where only the record in the middle can be: a seed; 0: none.
+        logged: whether the customers of a night have a journal, too.
+        enough: the share of the documents of a night that is expected.
     """
 
     what: str
@@ -115,6 +118,9 @@ class Act:
     dry: bool = False
     stop_after: int = 0
     unnamed: int = 0
+    thrice: int = 0
+    logged: bool = False
+    enough: float = 0.0
 
     def __str__(self) -> str:
         return " ".join([self.what, *(f"{name} {value}" for name, value in _unusual(self).items())])

@@ -125,6 +125,11 @@ class CustomerService(Service):
         return max(self.versions.get(name, ()), key=lambda one: (one.done_at, one.order), default=None)
 
     @property
+    def taken_records(self) -> int:
+        """How many records were taken and did not fail."""
+        return self._order
+
+    @property
     def busy_until(self) -> float:
         """When all that was taken is processed, but for what comes late."""
         times = [one.done_at for versions in self.versions.values() for one in versions if not one.is_late]

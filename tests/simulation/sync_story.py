@@ -38,6 +38,9 @@ ODD = (
 def draw(seed: int) -> Plan:
     """Draws the story of a seed."""
     drawn, forgotten, unnamed = _draw(seed), random.Random(f"{seed}/forgotten"), random.Random(f"{seed}/unnamed")
+    several = random.Random(f"{seed}/several")
+    if several.random() < 0.12:
+        return _several(several, drawn)
     if forgotten.random() < 0.04:
         # Customers are forgotten, and come back in the same run.
         usual = Act("sync", journal=True, run_id="run 1", form=forgotten.choice(FORMS), edits=forgotten.choice((0, 1)))
@@ -49,6 +52,27 @@ def draw(seed: int) -> Plan:
         )
         return replace(drawn, acts=tuple(acts))
     return drawn
+
+
+def _several(rng: random.Random, drawn: Plan) -> Plan:
+    """Makes a story of customers that come several times, or are forgotten, while something of them may be processed late."""
+    unheard, again = rng.choice(("reset_after", "silence_after", "status_after", "cut_answer", "no_uuid")), 2 * drawn.seed + 2
+    usual, which = Act("sync", form="dicts"), rng.choice(("the last fails", "slow", "forgotten"))
+    if which == "the last fails":
+        # Then one record of each, twice.
+        twice = replace(usual, edits=1, again=again - rng.choice((0, 1)))
+        acts = (twice, replace(usual, edits=rng.choice((0, 1))), usual)
+        faults, odds, batch = (unheard, "late_processing", "record_fails"), rng.choice((0.3, 0.5)), rng.choice((1, 2))
+    elif which == "slow":
+        # What is settled comes once more in the same sync, after that.
+        acts = (replace(usual, form="slow", edits=1, again=again, repeats=drawn.seed + 1), usual)
+        faults, odds, batch = (unheard, "late_processing"), rng.choice((0.3, 0.6)), 1
+    else:
+        # Something was sent before they were forgotten, and something else twice when they are back.
+        back = replace(usual, edits=2)
+        acts = (replace(usual, edits=1), replace(usual, edits=1, gone=3, forget=True), back, back)
+        faults, odds, batch = (unheard, "late_processing"), 0.4, drawn.batch
+    return replace(drawn, acts=acts, faults=faults, odds=odds, batch=batch, customers=8, branch=None)
 
 
 def _draw(seed: int) -> Plan:

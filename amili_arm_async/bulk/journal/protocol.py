@@ -191,6 +191,18 @@ class ReplayJournals(Protocol):
         """
         ...
 
+    def note_written(self, path: str, run: RunKey) -> None:
+        """Records that the last attempt of a run, that of a replay, has written the dead letter, unless an attempt before it has not.
+
+        Args:
+            path: of the journal.
+            run: the run; nothing happens where the journal does not have it.
+
+        Raises:
+            JournalError: the journal can't be written.
+        """
+        ...
+
 
 class ReconcileStore(Protocol):
     """The batches of a run with records that are unknown, or accepted and not explained."""

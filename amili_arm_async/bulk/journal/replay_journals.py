@@ -47,3 +47,12 @@ class EveryReplayJournals:
         """See `ReplayJournals`. In a database, a replay ends no run."""
         if database_url(path) is None:
             self._files.mark_cut_off(path, run)
+
+    def note_written(self, path: str, run: RunKey) -> None:
+        """See `ReplayJournals`."""
+        if (url := database_url(path)) is None:
+            self._files.note_written(path, run)
+            return
+        from .postgres import replay  # noqa: PLC0415 - needs psycopg
+
+        replay.note_written(url, run)

@@ -11,6 +11,7 @@ from ....postgres.lease import is_owned
 from ...parts import SharedPart, part_of_name
 from ..protocol import JournalRecord
 from ..run_key import RunKey
+from ..sqlite import replay
 from ..sqlite.queries import ids_in_order
 from ..sqlite.replay import find_named, records_of
 from .inspect import opened
@@ -19,7 +20,7 @@ from .shared import find
 if TYPE_CHECKING:
     from ....database.url import DatabaseUrl
 
-__all__ = ["read_run", "shared_part"]
+__all__ = ["note_written", "read_run", "shared_part"]
 
 
 def read_run(url: DatabaseUrl, run: RunKey, on_records: Callable[[Iterable[JournalRecord]], None]) -> bool | None:
@@ -45,3 +46,9 @@ def shared_part(url: DatabaseUrl, run: RunKey) -> SharedPart | None:
     with opened(url) as connection:
         found = find(connection, replace(run, run_id=run_id))
     return SharedPart(run_id, part, found) if found is not None and found.parts == parts else None
+
+
+def note_written(url: DatabaseUrl, run: RunKey) -> None:
+    """See `ReplayJournals`."""
+    with opened(url) as connection:
+        replay.note_written(connection, find_named(connection, url, run))

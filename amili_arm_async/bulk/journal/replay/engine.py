@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from array import array
 from collections import Counter
@@ -156,6 +157,8 @@ class Replay:
         self._max_named = max_named
         self._journals = replay_journals()
         self._refused: ArmError | None = None
+        # The groups of customers that were sent.
+        self._sent: list[LineGroup] = []
         self._look_ups = LookUps(
             client.get_document,
             concurrency=reconcile.concurrency,
@@ -309,6 +312,8 @@ class Replay:
             if group.is_cut_off:
                 # Not all of its source was sent now either.
                 self._journals.mark_cut_off(str(group.journal), run_key(group))
+            if not group.is_document:
+                self._sent.append(group)
         self.done = before + len(payloads.numbers)
 
     def _take_report(self, report: BulkReport, numbers: Sequence[int]) -> None:
@@ -331,6 +336,10 @@ class Replay:
         else:
             for _, line in self._file.lines():
                 change(line)
+        for group in self._sent:
+            # Where that fails, the next attempt of the run marks more lines than it must, which loses nothing.
+            with contextlib.suppress(JournalError):
+                self._journals.note_written(str(group.journal), run_key(group))
 
     # --- what happened ----------------------------------------------------------------------------------------------------
 

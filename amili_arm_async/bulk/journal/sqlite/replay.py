@@ -20,7 +20,7 @@ from .index import read_records
 from .queries import body_of, ids_in_order, states_of, superseded
 from .schema import broken, open_journal
 
-__all__ = ["SqliteReplayJournals", "find_named", "records_of"]
+__all__ = ["SqliteReplayJournals", "find_named", "note_written", "records_of"]
 
 
 class SqliteReplayJournals:
@@ -75,6 +75,27 @@ class SqliteReplayJournals:
                     connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (found[0],))
         except sqlite3.Error as exc:
             raise broken(path, exc) from exc
+
+    def note_written(self, path: str, run: RunKey) -> None:
+        """See `ReplayJournals`."""
+        path = path_of(path)
+        try:
+            with contextlib.closing(connect(path, "rw")) as connection:
+                note_written(connection, find_named(connection, path, run))
+        except sqlite3.Error as exc:
+            raise broken(path, exc) from exc
+
+
+def note_written(connection: sqlite3.Connection, found: tuple[int, bool] | None) -> None:
+    """Records that the last attempt of a run, that of a replay, has written the dead letter.
+
+    Args:
+        connection: of the journal.
+        found: what `find_named` found.
+    """
+    if found is not None:
+        # Not where an attempt before it has not: what that one sent still has to mark the lines of other runs.
+        connection.execute("UPDATE runs SET written = attempts WHERE id = ? AND written = attempts - 1", (found[0],))
 
 
 def find_named(connection: sqlite3.Connection, path: str, run: RunKey) -> tuple[int, bool] | None:

@@ -179,8 +179,7 @@ class RunStore:
             self.mark.begin(connection, now=now, deadline=deadline)
         low, high = self.span
         self.token = secrets.token_hex(8)
-        read = "SELECT token, ended IS NOT NULL, written FROM runs WHERE id = ?"
-        self.previous, has_ended, written = connection.execute(read, (self.id,)).fetchone()
+        self.previous, written = connection.execute("SELECT token, written FROM runs WHERE id = ?", (self.id,)).fetchone()
         connection.execute(
             "UPDATE runs SET attempts = attempts + 1, process = ?, token = ?, deadline = CASE WHEN deadline < ? THEN ? ELSE deadline END"
             " WHERE id = ?",
@@ -190,11 +189,8 @@ class RunStore:
             # Else it stays as it was: reconciling a run that was cut off does not complete it.
             connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (self.id,))
         self.attempt = connection.execute("SELECT attempts FROM runs WHERE id = ?", (self.id,)).fetchone()[0]
-        # An attempt that was killed has not written the dead letter.
-        self.new_since = self.attempt if has_ended or not self.has_source else written + 1
-        if not self.reads_all:
-            # A replay writes its own.
-            self.note_written(connection)
+        # Whether the run has ended does not matter: the dead letter is written after that, and may not have been.
+        self.new_since = written + 1
         connection.execute(
             "UPDATE batches SET state = 'settled', final = ?, reason = ?, message = ?, sent = ?, boot = ?, boot_id = ?, service = ?"
             " WHERE state = 'sending' AND id BETWEEN ? AND ?",
