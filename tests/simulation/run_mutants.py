@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from amili_arm_async.bulk import delivery, in_flight, keys, limits, polling, results, run, runner
 from amili_arm_async.bulk.journal import repeats
-from amili_arm_async.bulk.journal.replay import engine, letters
-from amili_arm_async.bulk.journal.sqlite import journal, store
+from amili_arm_async.bulk.journal.replay import letters
+from amili_arm_async.bulk.journal.sqlite import contents, journal, store
 
 from .mutants import Patches, edited, mutant, needs
 
@@ -84,7 +84,7 @@ def a_reconcile_completes_a_run() -> Patches:
 @mutant
 def a_replay_completes_a_run() -> Patches:
     """A run that was cut off is complete after a replay of some of its records."""
-    return [edited(engine.Replay, "_send", "if group.is_cut_off:", "if False:")]
+    return [(store.RunStore, "ends_run", property(lambda self: self.has_source))]
 
 
 @needs("replay", "beside")
@@ -145,3 +145,11 @@ def of_two_entries_the_better_counts() -> Patches:
 def entries_of_customers_count() -> Patches:
     """A result with entries of customers counts for documents."""
     return [edited(results.Reading, "outcomes", "if self.is_of_others:", "if False:")]
+
+
+@needs("changed", "dead_letter")
+@mutant
+def what_is_too_large_now_is_hidden() -> Patches:
+    """A document that is too large now, and was sent before with other content, has no line in the dead letter."""
+    _, name, hide = edited(contents, "hide_unsent", "batch not in too_large and any(", "any(")
+    return [(store, name, hide)]

@@ -147,7 +147,7 @@ class ReplayJournals(Protocol):
         """
         ...
 
-    def read_run(self, path: str, run: RunKey, on_records: Callable[[Iterable[JournalRecord]], None]) -> bool | None:
+    def read_run(self, path: str, run: RunKey, on_records: Callable[[Iterable[JournalRecord]], None]) -> bool:
         """Reads the records of a run.
 
         Args:
@@ -156,7 +156,7 @@ class ReplayJournals(Protocol):
             on_records: called with its records, in the order in which they were sent, again and again.
 
         Returns:
-            Whether the run ended before its source was read to the end; None where the journal has no such run.
+            Whether the journal has the run.
 
         Raises:
             JournalError: the run was pruned or is in progress, or the journal can't be read.
@@ -175,19 +175,6 @@ class ReplayJournals(Protocol):
 
         Raises:
             ArmError: the shared run was pruned, or goes to another address, or the journal can't be read.
-        """
-        ...
-
-    def mark_cut_off(self, path: str, run: RunKey) -> None:
-        """Records that the source of a run was not read to its end, where a replay would have ended the run. Does nothing where the journal
-        has no such run.
-
-        Args:
-            path: of the journal.
-            run: the run.
-
-        Raises:
-            JournalError: it can't be written.
         """
         ...
 

@@ -27,7 +27,7 @@ class EveryReplayJournals:
         """See `ReplayJournals`."""
         self._files.declare_runs(path, runs)
 
-    def read_run(self, path: str, run: RunKey, on_records: Callable[[Iterable[JournalRecord]], None]) -> bool | None:
+    def read_run(self, path: str, run: RunKey, on_records: Callable[[Iterable[JournalRecord]], None]) -> bool:
         """See `ReplayJournals`."""
         if (url := database_url(path)) is None:
             return self._files.read_run(path, run, on_records)
@@ -42,11 +42,6 @@ class EveryReplayJournals:
         from .postgres import replay  # noqa: PLC0415 - needs psycopg
 
         return replay.shared_part(url, run)
-
-    def mark_cut_off(self, path: str, run: RunKey) -> None:
-        """See `ReplayJournals`. In a database, a replay ends no run."""
-        if database_url(path) is None:
-            self._files.mark_cut_off(path, run)
 
     def note_written(self, path: str, run: RunKey) -> None:
         """See `ReplayJournals`."""

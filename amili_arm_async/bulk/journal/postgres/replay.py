@@ -23,18 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["note_written", "read_run", "shared_part"]
 
 
-def read_run(url: DatabaseUrl, run: RunKey, on_records: Callable[[Iterable[JournalRecord]], None]) -> bool | None:
+def read_run(url: DatabaseUrl, run: RunKey, on_records: Callable[[Iterable[JournalRecord]], None]) -> bool:
     """See `ReplayJournals`."""
     with opened(url) as connection:
         found = find_named(connection, url, run)
         if found is None:
-            return None
-        number, is_cut_off = found
-        if is_owned(connection, number):
+            return False
+        if is_owned(connection, found):
             raise JournalError(f"the run {run.run_id!r} of the journal {url} is in progress: wait until it ends")
-        for batch in ids_in_order(connection, number, "state <> 'queued'"):
+        for batch in ids_in_order(connection, found, "state <> 'queued'"):
             on_records(records_of(connection, batch, is_document=not run.safe))
-    return is_cut_off
+    return True
 
 
 def shared_part(url: DatabaseUrl, run: RunKey) -> SharedPart | None:

@@ -309,9 +309,6 @@ class Replay:
             group.trouble = str(exc)
         finally:
             self._take_report(run.report, payloads.numbers)
-            if group.is_cut_off:
-                # Not all of its source was sent now either.
-                self._journals.mark_cut_off(str(group.journal), run_key(group))
             if not group.is_document:
                 self._sent.append(group)
         self.done = before + len(payloads.numbers)

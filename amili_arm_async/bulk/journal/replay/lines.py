@@ -54,7 +54,6 @@ class LineGroup:
         journal: the path of its journal, or None.
         has_journal: whether that journal is there.
         is_own: whether it is the replay's own journal.
-        is_cut_off: whether the run ended before its source was read to the end.
         trouble: why nothing of it can be sent, or None.
         part: the part of a shared run that the run is, or None.
     """
@@ -67,7 +66,6 @@ class LineGroup:
     journal: str | None
     has_journal: bool = False
     is_own: bool = False
-    is_cut_off: bool = False
     trouble: str | None = None
     part: SharedPart | None = None
 

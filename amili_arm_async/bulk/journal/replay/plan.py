@@ -115,12 +115,11 @@ class ReplayPlan:
     def _consult(self, group: LineGroup) -> None:
         """Adds what the journal of a run says; where it can't be read, the group is in trouble."""
         try:
-            is_cut_off = self._journals.read_run(str(group.journal), run_key(group), partial(self.table.add_records, group))
+            is_there = self._journals.read_run(str(group.journal), run_key(group), partial(self.table.add_records, group))
         except JournalError as exc:
             group.trouble = str(exc)
             return
-        group.is_cut_off = bool(is_cut_off) and not group.is_own
-        if is_cut_off is None and group.is_document:
+        if not is_there and group.is_document:
             group.trouble = f"the journal {group.journal} has no run {group.run_id!r} any more: nothing tells what was sent since"
 
     # --- one line ---------------------------------------------------------------------------------------------------------

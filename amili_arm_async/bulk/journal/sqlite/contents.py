@@ -83,10 +83,12 @@ def hide_unsent(connection: sqlite3.Connection, index: Callable[[], Index], run:
         attempt: the number of this attempt.
     """
     unsent = f"attempt = {attempt:d} AND tries = 0 AND state = 'settled'"
-    unsent += " AND (final IN ('not_sent', 'blocked') OR reason IN ('journal', 'stale_journal', 'too_large'))"
+    reasons = "(final IN ('not_sent', 'blocked') OR reason IN ('journal', 'stale_journal', 'too_large'))"
+    # What is too large now is named beside what was sent before.
+    too_large = frozenset(ids(connection, run, f"{unsent} AND reason = 'too_large'"))
     replaced: set[tuple[int, int]] = set()
     gone = lru_cache(maxsize=1000)(partial(superseded, connection))
-    for batch in ids(connection, run, unsent):
+    for batch in ids(connection, run, f"{unsent} AND {reasons}"):
         names, _, places = read_records(connection, batch)
         found = index().find(names)
         for position, (name, place) in enumerate(zip(names, places, strict=True)):
@@ -94,7 +96,9 @@ def hide_unsent(connection: sqlite3.Connection, index: Callable[[], Index], run:
             # What this row has replaced itself does not hide it: it was absent, and was to be sent again.
             earlier = [entry for entry in earlier if entry.position not in gone(entry.batch)]
             is_one = not name.startswith("#")
-            if any((is_one or entry.claimed is not None) and entry.state in ENTRY_MAY_BE_ON_SERVER for entry in earlier):
+            if batch not in too_large and any(
+                (is_one or entry.claimed is not None) and entry.state in ENTRY_MAY_BE_ON_SERVER for entry in earlier
+            ):
                 replaced.add((batch, position))
                 continue
             rows = ((entry.batch, entry.position) for entry in earlier if entry.state not in ENTRY_MAY_BE_ON_SERVER)

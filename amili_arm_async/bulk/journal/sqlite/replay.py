@@ -48,33 +48,21 @@ class SqliteReplayJournals:
             except sqlite3.Error as exc:
                 raise broken(path, exc) from exc
 
-    def read_run(self, path: str, run: RunKey, on_records: Callable[[Iterable[JournalRecord]], None]) -> bool | None:
+    def read_run(self, path: str, run: RunKey, on_records: Callable[[Iterable[JournalRecord]], None]) -> bool:
         """See `ReplayJournals`."""
         path = path_of(path)
         try:
             with contextlib.closing(open_journal(path, create=False)) as connection:
                 found = find_named(connection, path, run)
                 if found is None:
-                    return None
-                number, is_cut_off = found
-                if is_locked(path, number):
+                    return False
+                if is_locked(path, found):
                     raise JournalError(f"the run {run.run_id!r} of the journal {path} is in progress: wait until it ends")
-                for batch in ids_in_order(connection, number, "state <> 'queued'"):
+                for batch in ids_in_order(connection, found, "state <> 'queued'"):
                     on_records(records_of(connection, batch, is_document=not run.safe))
         except (sqlite3.Error, OSError) as exc:
             raise broken(path, exc) from exc
-        return is_cut_off
-
-    def mark_cut_off(self, path: str, run: RunKey) -> None:
-        """See `ReplayJournals`."""
-        path = path_of(path)
-        try:
-            with contextlib.closing(connect(path, "rw")) as connection:
-                found = find_named(connection, path, run)
-                if found is not None:
-                    connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (found[0],))
-        except sqlite3.Error as exc:
-            raise broken(path, exc) from exc
+        return True
 
     def note_written(self, path: str, run: RunKey) -> None:
         """See `ReplayJournals`."""
@@ -86,7 +74,7 @@ class SqliteReplayJournals:
             raise broken(path, exc) from exc
 
 
-def note_written(connection: sqlite3.Connection, found: tuple[int, bool] | None) -> None:
+def note_written(connection: sqlite3.Connection, found: int | None) -> None:
     """Records that the last attempt of a run, that of a replay, has written the dead letter.
 
     Args:
@@ -95,10 +83,10 @@ def note_written(connection: sqlite3.Connection, found: tuple[int, bool] | None)
     """
     if found is not None:
         # Not where an attempt before it has not: what that one sent still has to mark the lines of other runs.
-        connection.execute("UPDATE runs SET written = attempts WHERE id = ? AND written = attempts - 1", (found[0],))
+        connection.execute("UPDATE runs SET written = attempts WHERE id = ? AND written = attempts - 1", (found,))
 
 
-def find_named(connection: sqlite3.Connection, path: str, run: RunKey) -> tuple[int, bool] | None:
+def find_named(connection: sqlite3.Connection, path: str, run: RunKey) -> int | None:
     """Finds a run. Unlike `find_run`, it does not check the address: the replay has done so.
 
     Args:
@@ -107,18 +95,18 @@ def find_named(connection: sqlite3.Connection, path: str, run: RunKey) -> tuple[
         run: the run.
 
     Returns:
-        The id of the run and whether it was cut off; None where the journal does not have it.
+        The id of the run; None where the journal does not have it.
 
     Raises:
         JournalError: the run was pruned.
     """
     row = connection.execute(
-        "SELECT id, ended IS NULL, pruned FROM runs WHERE run_id = ? AND operation = ? AND client_no = ?",
+        "SELECT id, pruned FROM runs WHERE run_id = ? AND operation = ? AND client_no = ?",
         (run.run_id, run.operation, run.client_no),
     ).fetchone()
-    if row is not None and row[2] is not None:
-        raise pruned_error(path, run.run_id, run.operation, row[2])
-    return (row[0], bool(row[1])) if row is not None else None
+    if row is not None and row[1] is not None:
+        raise pruned_error(path, run.run_id, run.operation, row[1])
+    return row[0] if row is not None else None
 
 
 def records_of(connection: sqlite3.Connection, batch: int, *, is_document: bool) -> Iterator[JournalRecord]:

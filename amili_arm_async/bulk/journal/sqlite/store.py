@@ -121,6 +121,7 @@ class RunStore:
         contents: compares documents whose text is kept.
         kept_bytes: bytes of text kept of documents that succeeded.
         only_latest: whether a customer is done only if what succeeded is the latest that the run sent for it.
+        was_cut_off: whether no attempt before this one, if there was one, has read the source to its end.
         new_since: the first attempt whose records may be newer than what other runs left in the dead letter.
     """
 
@@ -151,6 +152,7 @@ class RunStore:
     kept_bytes: int = 0
     only_latest: bool = False
     new_since: int = 1
+    was_cut_off: bool = False
 
     # --- begin and end ----------------------------------------------------------------------------------------------------
 
@@ -179,7 +181,8 @@ class RunStore:
             self.mark.begin(connection, now=now, deadline=deadline)
         low, high = self.span
         self.token = secrets.token_hex(8)
-        self.previous, written = connection.execute("SELECT token, written FROM runs WHERE id = ?", (self.id,)).fetchone()
+        read = "SELECT token, written, ended IS NULL AND attempts > 0 FROM runs WHERE id = ?"
+        self.previous, written, self.was_cut_off = connection.execute(read, (self.id,)).fetchone()
         connection.execute(
             "UPDATE runs SET attempts = attempts + 1, process = ?, token = ?, deadline = CASE WHEN deadline < ? THEN ? ELSE deadline END"
             " WHERE id = ?",
@@ -221,8 +224,9 @@ class RunStore:
 
     @property
     def ends_run(self) -> bool:
-        """Whether this attempt ends the run when its source is read to the end."""
-        return self.has_source
+        """Whether this attempt ends the run when its source is read to the end: not where that has only some records of a run that was cut
+        off."""
+        return self.has_source and (self.reads_all or not self.was_cut_off)
 
     def _take(self, earlier: int) -> None:
         """Locks the run for this process; `earlier` is the process that began it last."""
