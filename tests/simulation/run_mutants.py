@@ -34,12 +34,14 @@ def the_first_batch_owns_a_batch_uuid() -> Patches:
 # --- what it was asked to wait --------------------------------------------------------------------------------------------------
 
 
+@needs("asked_to_wait")
 @mutant
 def others_do_not_wait() -> Patches:
     """A `Retry-After` holds the batch that got it, and no other one."""
     return [edited(delivery.BatchSender, "_slow_down", "if attempt.retry_after is not None:", "if False:")]
 
 
+@needs("asked_to_wait", "narrow")
 @mutant
 def the_last_request_to_wait_counts() -> Patches:
     """A shorter `Retry-After` ends a longer one."""
