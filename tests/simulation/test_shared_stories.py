@@ -98,7 +98,7 @@ def test_without_postgres_nothing_is_told(monkeypatch, capsys):
 @pytest.mark.proof
 @pytest.mark.parametrize(("mutant", "found"), [(None, 0), ("crashed_is_not_sent", 1)])
 def test_many_documents_are_sent_once(monkeypatch, mutant, found):
-    monkeypatch.setattr(sys, "argv", ["shared_bulk", "--documents", "1000", "--parts", "8", "--batch", "50", "--harm", "0.8"])
+    monkeypatch.setattr(sys, "argv", ["shared_bulk", "--documents", "1000", "--parts", "8", "--batch", "20", "--harm", "0.95"])
 
     with mutated(mutant) if mutant is not None else contextlib.nullcontext():
         assert shared_bulk.main() == found
