@@ -111,6 +111,8 @@ class _Begun:
     writes: int | None = None
     """How many writes there may be in all at its end; None: any number."""
     is_beside_replay: bool = False
+    is_twice: bool = False
+    """Whether another process sends the same run at the same time: the one that ends last writes the lines of both."""
     has_letter: bool = False
     """Whether its last run has written its dead letter."""
     others: list[_Begun] = field(default_factory=list)
@@ -333,6 +335,8 @@ class _Story(BaseStory):
         ended = self._ended_runs(act)
         begun = [self._start(one) for one in both]
         begun[-1].is_beside_replay = act.what == "replay" and act.beside is not None
+        for one in begun:
+            one.is_twice = act.beside == act.run_id
         if act.jump:
             self.world.after(act.at, lambda: setattr(self.world, act.clock, getattr(self.world, act.clock) + act.jump))
         if act.takes_away is not None:
@@ -439,7 +443,7 @@ class _Story(BaseStory):
         if begun.is_beside_replay:
             if begun.has_letter:
                 self._has_its_lines(act, made[-1])
-        elif act.dead_letter and (not is_cut or (is_plain and begun.has_letter)):
+        elif act.dead_letter and not begun.is_twice and (not is_cut or (is_plain and begun.has_letter)):
             self._is_true_dead_letter(act, made[-1], begun.source)
 
     def _gives_up_in_time(self, begun: _Begun) -> None:
