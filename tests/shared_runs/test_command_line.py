@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from amili_arm_async import BulkOptions
-from amili_arm_async.cli.app import app
 from amili_arm_async.sandbox import Fault, Sandbox
 
 from ..support.postgres import Server
@@ -25,17 +21,6 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "documents.jsonl"
     path.write_text("".join(json.dumps(document) + "\n" for document in [*DOCUMENTS, {"documentType": "IN", "customerNo": "1"}]))
     return path
-
-
-@pytest.fixture
-def call(server: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("amili_arm_async.cli.options.BulkOptions", partial(BulkOptions, poll_first=0.01, poll_max=0.05))
-    environment = {"AMILI_ARM_BASE_URL": server.base_url, "AMILI_ARM_TOKEN": server.token, "AMILI_ARM_CLIENT_NO": "2218"}
-
-    def call(*arguments: object) -> Any:
-        return CliRunner().invoke(app, list(map(str, arguments)), env=environment)
-
-    return call
 
 
 def pushed(call: Any, file: Path, database: str, part: int, *more: str) -> Any:

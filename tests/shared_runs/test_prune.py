@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from amili_arm_async import (
     ArmClient,
-    BulkOptions,
     ConfigurationError,
     JournalError,
     prune_journal,
     read_journal,
 )
 from amili_arm_async.bulk.journal.postgres import prune
-from amili_arm_async.cli.app import app
 from amili_arm_async.database.url import database_url
 from amili_arm_async.resources.bulk import CUSTOMERS, BulkWrites
 from amili_arm_async.resources.shared_night import night_of_customers
@@ -277,17 +273,6 @@ async def test_customers_that_are_being_sent_are_kept(arm: ArmClient, database: 
 
 
 # --- the command line -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def call(server: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("amili_arm_async.cli.options.BulkOptions", partial(BulkOptions, poll_first=0.01, poll_max=0.05))
-    environment = {"AMILI_ARM_BASE_URL": server.base_url, "AMILI_ARM_TOKEN": server.token, "AMILI_ARM_CLIENT_NO": "2218"}
-
-    def call(*arguments: object) -> Any:
-        return CliRunner().invoke(app, list(map(str, arguments)), env=environment)
-
-    return call
 
 
 def test_what_the_commands_say_of_a_run_that_was_removed(call: Any, database: str, server: Sandbox, tmp_path: Path) -> None:

@@ -9,17 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from amili_arm_async import BulkOptions, part_of
+from amili_arm_async import part_of
 from amili_arm_async.blocking import BlockingClient
 from amili_arm_async.bulk.journal.postgres import replay
-from amili_arm_async.cli.app import app
 from amili_arm_async.sandbox import Fault, Sandbox
 
 from ..support.postgres import Server
@@ -92,17 +89,6 @@ class Letters:
         part = self.report(run_id)["parts"][-1]
         (currency,) = part["money"]["currencies"]
         return part["counts"], {state: Decimal(amount["total"]) for state, amount in currency["states"].items()}
-
-
-@pytest.fixture
-def call(server: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("amili_arm_async.cli.options.BulkOptions", partial(BulkOptions, poll_first=0.01, poll_max=0.05))
-    environment = {"AMILI_ARM_BASE_URL": server.base_url, "AMILI_ARM_TOKEN": server.token, "AMILI_ARM_CLIENT_NO": "2218"}
-
-    def call(*arguments: object) -> Any:
-        return CliRunner().invoke(app, list(map(str, arguments)), env=environment)
-
-    return call
 
 
 @pytest.fixture

@@ -250,7 +250,6 @@ class _Story(BaseStory):
         self.copies, self.was_restored, self.is_elsewhere, self.boots = moment["story"]
         self._put_back(moment["files"])
         self._lines = self._read_lines()
-        self._lines = self._read_lines()
         self.branch = moment["commits"]
         self.machine.keeps_flushed = False
         self.world.note(f"the processes are killed after commit {self.branch}, and what was on the way is lost")
