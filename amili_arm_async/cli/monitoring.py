@@ -21,7 +21,7 @@ from ..bulk.report import BulkReport, Progress
 from ..errors import ConfigurationError
 from ..nightly.money import MoneyTotals
 from .metrics import MetricsFile, RunNumbers
-from .on_end import MOST, run_on_end
+from .on_end import MOST, HeldSignals, run_on_end
 from .output import json_line, plain, warn
 from .settings import RUN_VARIABLES, current_client, current_file, resolve
 from .systemd import SystemdNotifier
@@ -325,7 +325,9 @@ def monitored(command: str, given: Mapping[str, Any]) -> Iterator[RunMonitor]:
                 code = 130
                 raise
             finally:
-                monitor.close(code)
+                # A signal that comes now would keep the command of --on-end from being run.
+                with HeldSignals():
+                    monitor.close(code)
     finally:
         _CURRENT.reset(token)
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from .output import warn
 
-__all__ = ["MOST", "run_on_end"]
+__all__ = ["MOST", "HeldSignals", "run_on_end"]
 
 MOST: Final = 30.0
 """Seconds that the command may take."""
@@ -29,15 +29,15 @@ class _Stopped(Exception):  # noqa: N818 - no error: somebody pressed Ctrl-C
     """A signal came while the command was running."""
 
 
-class _Signals:
-    """Makes SIGINT and SIGTERM stop the command while it is waited for; a signal that the process ignores stays ignored."""
+class HeldSignals:
+    """Holds SIGINT and SIGTERM back while it is entered, except `waiting`; a signal that the process ignores stays ignored."""
 
     def __init__(self) -> None:
         self._has_come = False
         self._is_waiting = False
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> _Signals:
+    def __enter__(self) -> HeldSignals:
         for number in (signal.SIGINT, signal.SIGTERM):
             # Only the main thread may set handlers.
             with contextlib.suppress(ValueError):
@@ -78,7 +78,7 @@ def run_on_end(command: str, report: bytes, variables: Mapping[str, str], *, mos
     environment = {name: value for name, value in os.environ.items() if name not in _OF_SYSTEMD} | dict(variables)
     output = _standard_error()
     try:
-        with _Signals() as signals:
+        with HeldSignals() as signals:
             # In a shell, as cron runs its lines: it is the user's own, from the command line or the settings.
             process = subprocess.Popen(  # noqa: S602
                 command,
@@ -97,7 +97,7 @@ def run_on_end(command: str, report: bytes, variables: Mapping[str, str], *, mos
         warn(f"--on-end: the command {trouble}")
 
 
-def _finish(process: subprocess.Popen[bytes], report: bytes, most: float, signals: _Signals) -> str | None:
+def _finish(process: subprocess.Popen[bytes], report: bytes, most: float, signals: HeldSignals) -> str | None:
     """Waits for the process, and returns what went wrong."""
     try:
         with signals.waiting():

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from types import FrameType, TracebackType
 from typing import Any, Final, Literal
@@ -22,8 +23,8 @@ _SHOW_CURSOR: Final = b"\x1b[?25h\n"
 class SignalHandler:
     """Handles the signals while it is entered. A signal that the process ignores (as a background job of a script does) stays ignored.
 
-    Before the work begins, a signal goes to the handler that was there before. The first signal after that cancels the work, which may take
-    some time to end gracefully. The second one ends the process at once: with a
+    Before the work begins and after it has ended, a signal goes to the handler that was there before. The first signal meanwhile cancels
+    the work, which may take some time to end gracefully. The second one ends the process at once: with a
     journal, everything that matters is on disk. Without one, what is in flight would be lost, so the second signal cuts it off, the
     outcome of each record is still reported, and only the third signal ends the process.
 
@@ -39,17 +40,19 @@ class SignalHandler:
         self.code = 0
         self.is_durable = durable
         self._left = 1 if durable else 2
-        self._stage: Literal["before", "starting", "begun"] = "before"
+        self._stage: Literal["outside", "starting", "begun"] = "outside"
         self._is_cancelled = False
         self._cancel: Callable[[], object] | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> SignalHandler:
-        for number in _SIGNALS:
-            # Only the main thread may set handlers.
-            with contextlib.suppress(ValueError):
-                if signal.getsignal(number) not in {signal.SIG_IGN, None}:
-                    self._before[number] = signal.signal(number, self._take)
+        if threading.current_thread() is threading.main_thread():
+            # No other thread may set handlers.
+            for number in _SIGNALS:
+                if (before := signal.getsignal(number)) not in {signal.SIG_IGN, None}:
+                    # Kept first: a signal may come as soon as the handler is set.
+                    self._before[number] = before
+                    signal.signal(number, self._take)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -84,14 +87,20 @@ class SignalHandler:
             asyncio.run(main())
         except asyncio.CancelledError:
             raise InterruptedRunError from None
+        finally:
+            self._stage = "outside"
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         before = self._before.get(number)
-        if self._stage == "before" and callable(before):
+        if self._stage == "outside" and self._left and callable(before):
             before(number, frame)
             return
+        if self._stage == "begun" and self._left and self._cancel is None:
+            # The work has ended, and the event loop is being closed.
+            self._left -= 1
+            return
         self.code = 128 + number
-        if not self._left or (self._cancel is None and self._stage != "starting"):
+        if not self._left or self._stage == "outside":
             _end_at_once(self.code)
         self._left -= 1
         if self._cancel is not None:

@@ -183,10 +183,24 @@ def test_a_signal_before_the_work(start, served, folder):
     process = start("push", "customers", "pipe", "--on-end", HOOK, env=served.env)
     writer = wait_for(lambda: open_pipe(folder / "pipe"))
     process.terminate()
-    process.communicate(timeout=WAIT)
+    _, err = process.communicate(timeout=WAIT)
     os.close(writer)
-    assert process.returncode == 143
+    assert process.returncode == 143, err
+    assert b"--on-end" not in err
     assert told(folder)[0]["exit_code"] == 143
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_just_before_it_is_run(call, served, folder, monkeypatch, number):
+    open_error = on_end._standard_error
+
+    def opened_slowly():
+        signal.raise_signal(number)
+        return open_error()
+
+    monkeypatch.setattr(on_end, "_standard_error", opened_slowly)
+    assert call("push", "customers", "good.jsonl", "--on-end", HOOK, env=served.env).exit_code == 0
+    assert told(folder)[0]["ok"]
 
 
 @pytest.mark.proof
