@@ -45,7 +45,7 @@ def stories() -> Iterator[None]:
     was_enabled = gc.isenabled()
     gc.disable()
     if not _depth:
-        # What the program has by now need not be looked at in each collection.
+        # What the program has by now is not looked at in any later collection, also not by those of other tests.
         collect()
         gc.freeze()
     _depth += 1
@@ -55,7 +55,6 @@ def stories() -> Iterator[None]:
         _depth -= 1
         if not _depth:
             collect()
-            gc.unfreeze()
         if was_enabled:
             gc.enable()
 
