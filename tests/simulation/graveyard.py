@@ -27,6 +27,8 @@ _collects = True
 def bury(*remains: object) -> None:
     """Keeps what is left of a world until it is collected."""
     _dead.append(remains)
+    # The tasks of all worlds have the same hashes: anyio would look through those of the dead.
+    _forget()
     if _collects and len(_dead) >= _AT_ONCE:
         collect()
 
