@@ -6,6 +6,7 @@ from collections import Counter
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -220,11 +221,13 @@ def test_a_record_over_a_learnt_ceiling_goes_alone_and_is_not_invalid() -> None:
     assert not made.take_invalid()
 
 
-def test_max_bytes_counts_the_envelope_to_the_byte() -> None:
-    records = [{"name": "abc"}, {"name": "def"}]
-    exact = ENVELOPE.size + len(b'{"name":"abc"},{"name":"def"}')
-    assert [len(batch) for batch in cut(records, 10, exact)[0]] == [2]
-    assert [len(batch) for batch in cut(records, 10, exact - 1)[0]] == [1, 1]
+@pytest.mark.parametrize("slices", [None, [1, 1]], ids=["at once", "one after another"])
+def test_max_bytes_counts_the_envelope_and_the_comma_to_the_byte(slices) -> None:
+    # A batch with less room than its records have taken so far is full.
+    records = [{"name": "a"}, {"name": "b" * 900}]
+    exact = ENVELOPE.size + len(b",".join(msgspec.json.encode(record) for record in records))
+    assert [len(batch) for batch in cut(records, 10, exact, slices)[0]] == [2]
+    assert [len(batch) for batch in cut(records, 10, exact - 1, slices)[0]] == [1, 1]
 
 
 def test_a_record_too_large_alone_names_its_bytes_and_does_not_stop_the_rest() -> None:

@@ -154,6 +154,30 @@ def test_one_client_for_the_life_of_a_program(api: HttpServer) -> None:
     asyncio.run(main())
 
 
+def test_a_request_that_waits_for_its_token_while_the_client_is_closed_is_not_sent(api: HttpServer) -> None:
+    async def main() -> None:
+        asked, has_token = asyncio.Event(), asyncio.Event()
+
+        async def token() -> str:
+            asked.set()
+            await has_token.wait()
+            return TOKEN
+
+        arm = ArmClient(2218, auth=token, base_url=api.base_url, retry=PATIENT)
+        request = asyncio.create_task(first_use(arm))
+        await asked.wait()
+        closing = asyncio.create_task(arm.aclose())
+        await asyncio.sleep(0)
+        has_token.set()
+        with pytest.raises(ConfigurationError, match="the client is closed"):
+            await request
+        await closing
+
+    before = len(api.asked)
+    asyncio.run(main())
+    assert len(api.asked) == before
+
+
 def test_a_thread_with_a_loop_of_its_own_is_refused(api: HttpServer) -> None:
     async def main() -> None:
         async with ArmClient(2218, auth=TOKEN, base_url=api.base_url, retry=PATIENT) as arm:
