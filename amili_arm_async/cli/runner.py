@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -126,7 +127,8 @@ def run_job(job: Job, work: Coroutine[Any, Any, None], *, is_durable: bool, as_j
         The exit code: 0 if the job is ok, else 1; 2 for wrong use; 130 or 143 after a signal.
     """
     monitor = current_run()
-    with SignalHandler(durable=is_durable) as signals:
+    # A signal may come before the work has begun.
+    with closing(work), SignalHandler(durable=is_durable) as signals:
         monitor.begin(job.arm.client_no, job.bulk_reports)
         code = run_to_end(work, signals)
         report = {**job.as_json(), "ok": job.ok and not code} if as_json or monitor.has_on_end else {}

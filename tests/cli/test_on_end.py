@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from amili_arm_async.cli import on_end
+from amili_arm_async.cli.monitoring import RunMonitor
 from amili_arm_async.sandbox import Fault
 
 from .conftest import COMMAND, WAIT, wait_for, wait_until
@@ -188,6 +189,12 @@ def test_a_signal_before_the_work(start, served, folder):
     assert process.returncode == 143, err
     assert b"--on-end" not in err
     assert told(folder)[0]["exit_code"] == 143
+
+
+def test_a_signal_when_all_is_ready_for_the_work(call, served, folder, monkeypatch):
+    monkeypatch.setattr(RunMonitor, "begin", lambda *_: signal.raise_signal(signal.SIGTERM))
+    assert call("push", "customers", "good.jsonl", "--on-end", HOOK, env=served.env).exit_code == 143
+    assert told(folder)[0]["outcome"] == "interrupted"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
