@@ -60,6 +60,20 @@ async def test_other_kinds_and_orders_of_the_same_customers(arm, sandbox, journa
     assert writes(sandbox) == 1
 
 
+async def test_the_last_of_several_records_of_a_customer_is_the_last_at_the_server_whatever_their_order(arm, sandbox, journal):
+    first, second, third = (customers(1, name)[0] for name in ("Kari", "Ola", "Per"))
+    others = customers(4)[1:]
+    await send(arm, [first, second, *others, third], journal=journal, max_records=2, concurrency=1, **RUN)
+    assert sandbox.customers.get("000")["name"] == "Per 0"
+
+    source = [second, *others, third, first]
+    outcome = await send(arm, source, journal=journal, max_records=2, concurrency=1, **RUN)
+    assert outcome.counts == {"done_before": 5, "succeeded": 1}
+    assert sandbox.customers.get("000")["name"] == "Kari 0"
+    again = await send(arm, source, journal=journal, **RUN)
+    assert again.counts == {"done_before": 6}
+
+
 async def test_changed_content_is_sent_again(arm, sandbox, journal):
     await send(arm, customers(5), journal=journal, **RUN)
 

@@ -292,6 +292,16 @@ def test_the_last_version_of_a_customer_is_the_last_that_the_server_gets(history
         assert set(source) <= {content for content, state in history if state == "succeeded"}
 
 
+@given(st.lists(st.integers(0, 2), max_size=5), st.lists(st.integers(0, 3), max_size=2), st.randoms(use_true_random=False))
+def test_in_another_order_the_last_version_is_the_last_that_the_server_gets_too(history, more, chance):
+    entries = [ResumeEntry(row, "succeeded", content, 7 + row // 2, row % 2) for row, content in enumerate(history)]
+    source = [*history, *more]
+    chance.shuffle(source)
+    sent = [content for place, content in enumerate(source) if decide_customer(entries, content, place).send]
+    assert [*history, *sent][-1:] == source[-1:]
+    assert source != history or not sent
+
+
 def test_a_customer_that_is_the_same_is_not_sent():
     for state, send in (
         ("succeeded", False),

@@ -894,6 +894,14 @@ def an_open_batch_is_not_waited_for() -> Patches:
 
 
 @mutant_of("customers")
+@needs("narrow", "again")
+def what_comes_later_in_the_source_is_done() -> Patches:
+    """A record of a customer that comes after others of the same customer in the source is done, though it was sent before them."""
+    decide = edited(matching, "decide_customer", "entry.overtaken |=", "_ =")[2]
+    return [(store, "decide_customer", decide)]
+
+
+@mutant_of("customers")
 def a_stop_in_a_pause_is_not_seen() -> Patches:
     """A run that stops while its reader gives others their turn waits for ever for more of its source."""
     return [edited(reader.Reader, "next_batch", "then.\n            continue", "then.")]

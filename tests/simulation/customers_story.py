@@ -139,9 +139,12 @@ def _without_a_journal(rng: random.Random, drawn: Plan) -> Plan:
 
 
 def _come_again(rng: random.Random, drawn: Plan) -> Plan:
-    """Makes a story of a run that has customers several times, and has something else in between."""
+    """Makes a story of a run that has customers several times, and has something else in between, or them in other orders."""
     act = Act("send", journal=True, run_id="run 1", edits=1, again=2 * drawn.seed + rng.choice((1, 2)))
-    return replace(drawn, acts=(act, replace(act, edits=2), act), faults=(), batch=rng.choice((1, 2, 3)), customers=8)
+    drawn = replace(drawn, faults=(), batch=rng.choice((1, 2, 3)), customers=8)
+    if rng.random() < 0.4:
+        return replace(drawn, acts=tuple(replace(act, order=rng.randrange(1, 1000)) for _ in range(3)))
+    return replace(drawn, acts=(act, replace(act, edits=2), act))
 
 
 _NARROW = (_two_runs, _cut_replay, _without_a_journal, _come_again)

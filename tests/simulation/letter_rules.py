@@ -140,15 +140,15 @@ def too_old(path: Path) -> frozenset[str]:
 
 
 def _succeeded(line: _Line) -> frozenset[tuple[str, int]]:
-    """The records of the run of a line that succeeded: their identities and fingerprints."""
+    """The records of the run of a line that succeeded wherever they come in its source: their identities and fingerprints."""
     if line.journal is None or not Path(line.journal).exists():
         return frozenset()
+    found: dict[bool, set[tuple[str, int]]] = {True: set(), False: set()}
     with contextlib.closing(sqlite3.connect(f"{Path(line.journal).as_uri()}?mode=ro", uri=True)) as connection:
         query = "SELECT id FROM runs WHERE run_id = ? AND operation = ? AND pruned IS NULL"
-        return frozenset(
-            (one.name, one.fingerprint)
-            for (run,) in connection.execute(query, (line.run_id, line.operation)).fetchall()
-            for batch in _in_order(connection, run, "state <> 'queued'")
-            for one in _read_names(connection, batch, is_document=False)
-            if one.state == "succeeded"
-        )
+        for (run,) in connection.execute(query, (line.run_id, line.operation)).fetchall():
+            # Also what was never sent: an equal record may come later in the source than the one that succeeded.
+            for batch in _in_order(connection, run, "TRUE"):
+                for one in _read_names(connection, batch, is_document=False):
+                    found[one.state == "succeeded"].add((one.name, one.fingerprint))
+    return frozenset(found[True] - found[False])

@@ -101,6 +101,10 @@ class CustomerService(Service):
         self.odd_list = ""
         self._queries = 0
 
+    def _hides_its_failures(self, batch: Batch) -> bool:
+        """A customer may be sent again."""
+        return False
+
     def kept(self) -> dict[str, Any]:
         """Returns a copy of the books, for `back_to`."""
         versions = {name: [replace(one) for one in some] for name, some in self.versions.items()}

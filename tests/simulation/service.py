@@ -481,8 +481,13 @@ class Service:
         else:
             self._answer(connection, 202, answer)
             if fault == "extra_answer":
-                others = sorted(self.batches)
+                others = sorted(one for one in self.batches if one == uuid or not self._hides_its_failures(self.batches[one]))
                 self._later(connection, draw * 3, 202, {**answer, "batchUuid": others[int(draw * len(others))]})
+
+    def _hides_its_failures(self, batch: Batch) -> bool:
+        """Whether its result would make another batch fail that is given its batchUuid first: nobody could know that this one was taken."""
+        has_names = not {"other_result", "rare_result"} & self.enabled
+        return not batch.polls and any(not has_names or batch.records[at].get("documentNo") is None for at in batch.failed)
 
     def _known_to_senders(self, uuid: str) -> list[str]:
         """The batchUuids of other batches that their senders asked for: one that was lost with its sender, nobody can know again."""

@@ -1,7 +1,8 @@
 """Pure resume rules: whether a record of the source is sent, was sent before, is still open, or must not be sent.
 
 Matching is that of multisets. Each record in the journal is claimed by at most one record of the source. Of equal ones, the one with the
-best state is claimed first, so that the order of the source makes no difference.
+best state is claimed first, so that the order of the source makes no difference, except where it holds a customer several times: the last
+one is the last one that is sent.
 """
 
 from __future__ import annotations
@@ -153,7 +154,11 @@ def decide_customer(entries: list[ResumeEntry], content: int, place: int) -> Dec
     equal = [entry for entry in free if entry.content == content]
     settled = [entry for entry in equal if entry.state in TAKEN and not entry.overtaken]
     if settled:
-        return Decision(send=False, taken=_claim(furthest(settled), place))
+        taken = _claim(furthest(settled), place)
+        for entry in free:
+            # What was sent before it and comes after it in the source must be sent again, to be the last one at the server, too.
+            entry.overtaken |= entry.content != content and (entry.batch, entry.position) < (taken.batch, taken.position)
+        return Decision(send=False, taken=taken)
     replaced = equal[:1] or [entry for entry in free if entry.state not in TAKEN][:1]
     # What is sent again now overwrites all unclaimed records. Those come later in the source, so they must be sent again, too.
     overtakes = [entry for entry in free if entry not in replaced]
