@@ -100,7 +100,7 @@ def with_advice(attempt: Attempt, spec: RunSpec) -> Attempt:
 
 
 def _is_late(intended: clock.Stamp) -> bool:
-    """Whether documents may not begin to leave any more that were recorded then as about to be sent."""
+    """Whether records may not begin to leave any more that were about to be sent then."""
     return intended.at_most(clock.stamp()) > _LATE
 
 
@@ -241,12 +241,14 @@ class BatchSender:
                 intended = clock.stamp()
                 if not await self._record_intent(in_flight):
                     return False
+            if self._spec.endpoint.safe:
+                intended = clock.stamp()
+                await self._ask_observers()
             if not self._control.may_send:
                 self._recorder.requeue(in_flight)
                 return False
-            if not self._spec.endpoint.safe:
-                # To connect takes time, too.
-                in_flight.delivery.is_late = partial(_is_late, intended)
+            # To connect takes time, too.
+            in_flight.delivery.is_late = partial(_is_late, intended)
             tally = self._tracker.report.tally
             tally.batches_sent += in_flight.attempts == 0
             tally.requests += 1
@@ -274,6 +276,14 @@ class BatchSender:
         if removed:
             self._tracker.remove(in_flight, removed)
         return not removed
+
+    async def _ask_observers(self) -> None:
+        """Lets the observers say that nothing may be sent any more."""
+        try:
+            for observer in self._tracker.report.observers:
+                await observer.before_send()
+        except ArmError as exc:
+            self._control.stop(Outcome("not_sent", "stopped", str(exc)), exc)
 
     async def _accepted(self, in_flight: InFlightBatch, receipt: BatchReceipt, slot: OpenBatchSlot) -> bool:
         """Takes note that a batch was accepted; returns False where its batchUuid is that of another batch."""

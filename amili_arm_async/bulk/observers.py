@@ -56,6 +56,9 @@ class RunObserver:
             first: the index of the first of them in the source.
         """
 
+    async def before_send(self) -> None:
+        """Runs right before a batch of customers leaves. An `ArmError` that it raises ends the run, and the batch is not sent."""
+
     def on_accepted(self, records: int, seconds: float) -> None:
         """Learns that the server accepted a batch. Must not raise.
 

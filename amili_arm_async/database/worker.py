@@ -47,6 +47,9 @@ class DatabaseWorker:
     idle: float | None = None
     """Seconds without work after which `_beat` is called; None: never."""
 
+    may_be_lost: bool = False
+    """Whether another process may own by now what this one writes: it must be asked before anything is sent."""
+
     along: int = 0
     """Most bytes of other work that is committed together with urgent work, where a commit costs more than that."""
 

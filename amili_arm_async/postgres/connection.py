@@ -143,6 +143,7 @@ class PostgresConnection:
     ) -> None:
         self.fence: Fence | None = None
         self.server: str | None = None
+        self._owned = clock.stamp()
         self._url = url
         self._word = word
         self._patience = patience if patience is not None else Patience(0.0)
@@ -289,12 +290,19 @@ class PostgresConnection:
                 lost what it had committed.
         """
         is_wanted = self._has_begun or bool(self._waiting) or beats or (self._is_fenced and self._is_beat_due)
+        before = clock.stamp()
         if is_wanted:
             self._send(commits=True)
         self._is_open = False
         if is_wanted and self._is_fenced and self.fence is not None:
             self.fence.writes += 1
             self._beaten = clock.monotonic()
+            self._owned = before
+
+    @property
+    def may_be_lost(self) -> bool:
+        """Whether another process may own by now what this one owned: it has not renewed its lease for half of it."""
+        return self.fence is not None and self._owned.at_most(clock.stamp()) > self.lease / 2
 
     @property
     def _is_beat_due(self) -> bool:

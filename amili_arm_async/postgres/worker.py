@@ -59,6 +59,12 @@ class PostgresWorker(DatabaseWorker):
         self._open = open
         self._patience = patience
         self._owner: Owner | None = None
+        self._connection: PostgresConnection | None = None
+
+    @property
+    def may_be_lost(self) -> bool:  # type: ignore[override]
+        """See `DatabaseWorker`."""
+        return self.failure is not None or (self._connection is not None and self._connection.may_be_lost)
 
     def finish(self) -> None:
         """Makes the thread do the remaining work, close the connection and end; it waits for no database that is away any more."""
@@ -68,6 +74,7 @@ class PostgresWorker(DatabaseWorker):
     def _connect(self) -> PostgresConnection:
         connection, self._owner = self._open()
         self.idle = connection.lease * BEAT
+        self._connection = connection
         return connection
 
     def _disconnect(self, connection: PostgresConnection) -> None:

@@ -191,6 +191,9 @@ class Delta(RunObserver):
         self._filtered = first, outgoing
         return dict.fromkeys(unchanged, _UNCHANGED)
 
+    async def before_send(self) -> None:
+        await self._state.confirm()
+
     def _mark_seen(self, numbers: Sequence[int]) -> None:
         if not numbers:
             return

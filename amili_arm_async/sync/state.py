@@ -269,6 +269,16 @@ class SyncState:
         # So all that was put before is done.
         await self._open_thread.call_urgent(partial(self._invalidate, names=names))
 
+    async def confirm(self) -> None:
+        """Makes sure, before something is sent, that this sync still owns the state where another one may have taken it over.
+
+        Raises:
+            JournalError: another one has, or the database can't be asked.
+        """
+        thread = self._thread
+        if thread is not None and thread.may_be_lost:
+            await thread.call_urgent(lambda connection: connection.execute("SELECT 1"))
+
     def save(
         self,
         new: Sequence[StateRow],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from amili_arm_async import JournalError
-from amili_arm_async.sync.state import has_state, known_keys
+from amili_arm_async import BulkError, JournalError
+from amili_arm_async.postgres.connection import PostgresConnection
+from amili_arm_async.sync.state import SyncState, has_state, known_keys
 
 from ..support.sandbox_fixtures import customers
 from .conftest import numbers
@@ -54,3 +55,22 @@ async def test_who_is_forgotten_and_deleted_comes_back_as_new(sync, sandbox, arm
     await arm.customers.delete("2")
     assert numbers(await sync(customers(3), **kept)) == (1, 0, 2, 0, 0)
     assert sandbox.customers.get("2")["name"] == "Customer 2"
+
+
+async def test_a_sync_that_has_lost_its_state_sends_nothing_more(sync, sandbox, postgres, database, monkeypatch) -> None:
+    confirm, asked = SyncState.confirm, []
+
+    async def taken_over(state):
+        asked.append(sandbox.customers.total_taken)
+        if len(asked) == 3:
+            # As another process does, while this one is frozen.
+            postgres.execute("UPDATE amili_arm.parts SET epoch = epoch + 1")
+        await confirm(state)
+
+    monkeypatch.setattr(SyncState, "confirm", taken_over)
+    monkeypatch.setattr(PostgresConnection, "may_be_lost", True)
+    with pytest.raises(BulkError) as caught:
+        await sync(customers(60), max_records=10, concurrency=1)
+    assert isinstance(caught.value.__cause__, JournalError)
+    assert caught.value.report.counts["not_sent"] == 40
+    assert sandbox.customers.total_taken == 20

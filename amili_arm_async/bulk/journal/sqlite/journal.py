@@ -401,7 +401,8 @@ class SqliteRunJournal:
 
     async def before_send(self, in_flight: InFlightBatch) -> Mapping[int, Outcome]:
         """Records that a batch is about to be sent. That is durable when it returns for documents, for customers of whom an earlier
-        attempt sent something else, and where only the latest counts, so that what was sent before never counts again. See `Recorder`.
+        attempt sent something else, and where only the latest counts, so that what was sent before never counts again; and where another
+        process may have taken over the run. See `Recorder`.
 
         Args:
             in_flight: the batch.
@@ -416,7 +417,7 @@ class SqliteRunJournal:
         assert self._thread is not None
         do = partial(self._store.before_send, id=in_flight.row, batch=in_flight.batch, tries=in_flight.attempts + 1, now=self._stamp())
         do = partial(do, was_ambiguous=in_flight.was_ambiguous)
-        if not self._key.safe or self._only_latest or in_flight.row in self._overtaking:
+        if not self._key.safe or self._only_latest or in_flight.row in self._overtaking or self._thread.may_be_lost:
             self._overtaking.discard(in_flight.row)
             return await self._thread.call_urgent(do)
         if self.failure is not None:
