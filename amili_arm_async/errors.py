@@ -258,7 +258,8 @@ class TruncatedListError(ArmError):
     Args:
         expected: the number of records that the list announced, where it gave fewer.
         pages: the last page that was read and the number of pages announced, where pages are missing.
-        left_out: the number of the page that was due and of the later one that came instead, where no number of records was announced.
+        left_out: the number of the page that was due and of the later one that came instead, where no number of records was announced, or
+            fewer than were given.
 
     Attributes:
         total_count: the number of records that the list announced, or gave where that is more.

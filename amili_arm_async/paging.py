@@ -386,15 +386,17 @@ class _Walk:
             log.warning("list is not whole", operation=self._endpoint.operation, records=failure.given, announced=failure.total_count)
 
     def _truncated(self) -> TruncatedListError | None:
-        read, total = self._skipped + self._records, self._total
+        read = self._skipped + self._records
         announced = min(self._most, self._cap or self._most)
-        count = max(total or 0, read)
+        count = max(self._total or 0, read)
         failure = partial(TruncatedListError, total_count=count, cap=self._cap, given=self._records)
         if read < announced:
             return failure(expected=announced - self._skipped)
-        if total is None and self._number < (self._total_pages or 0):
+        # A list that gave more than it announced at any time did not count its records: only its pages tell whether it is whole.
+        is_counted = self._total is not None and self._most >= read
+        if not is_counted and self._number < (self._total_pages or 0):
             return failure(pages=(self._number, self._total_pages or 0))
-        if total is None and self._left_out is not None:
+        if not is_counted and self._left_out is not None:
             return failure(left_out=self._left_out)
         return failure() if self._cap and count >= self._cap else None
 

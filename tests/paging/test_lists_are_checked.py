@@ -118,6 +118,59 @@ async def test_a_page_that_is_left_out_is_an_error_where_no_total_is_told(
     assert await walk(arm.customers.list(allow_truncated=True), how, []) == given
 
 
+TOO_SMALL = pytest.mark.parametrize(
+    "total",
+    [
+        lambda _: 0,
+        lambda _: -1,
+        lambda _: SIZE,
+        # Only the first page has one; or each page that of what was given so far, but the last one.
+        lambda page: 7 if page == 1 else None,
+        lambda page: SIZE * (page - 1),
+    ],
+    ids=["0", "-1", "one page", "at first", "so far"],
+)
+
+
+@WAYS
+@TOO_SMALL
+@pytest.mark.parametrize("pages", [None, PAGES, 1])
+async def test_a_total_that_is_less_than_what_was_given_proves_nothing(
+    customers: Customers, arm: ArmClient, how: str, total: Any, pages: int | None
+) -> None:
+    customers.change = lambda page: {"totalCount": total(page), "totalPages": pages}
+    assert await walk(arm.customers.list(), how, []) == ALL
+    assert await walk(arm.customers.list(page_no=3), how, []) == ALL[10:]
+
+
+@WAYS
+@TOO_SMALL
+async def test_a_page_that_is_left_out_is_an_error_whatever_total_is_told(
+    customers: Customers, arm: ArmClient, how: str, total: Any
+) -> None:
+    customers.items = lambda page: ALL[(page - 1 + (page > 2)) * SIZE : (page + (page > 2)) * SIZE]
+    customers.links = lambda page: page < PAGES - 1
+    customers.change = lambda page: {"totalCount": total(page), "pageNo": page + (page > 2)}
+    given: list[str] = []
+    with pytest.raises(TruncatedListError, match="page 4 of the list came where page 3 was due") as raised:
+        await walk(arm.customers.list(), how, given)
+    assert (raised.value.is_short, raised.value.total_count) == (True, len(given))
+    assert await walk(arm.customers.list(allow_truncated=True), how, []) == given
+
+
+@WAYS
+@TOO_SMALL
+async def test_pages_that_are_missing_are_an_error_whatever_total_is_told(
+    customers: Customers, arm: ArmClient, how: str, total: Any
+) -> None:
+    customers.links = lambda page: page < 3
+    customers.change = lambda page: {"totalCount": total(page)}
+    with pytest.raises(TruncatedListError, match="ended on page 3 of 6, after 15 records"):
+        await walk(arm.customers.list(), how, [])
+    with pytest.raises(TruncatedListError, match="ended on page 3 of 6, after 5 records"):
+        await walk(arm.customers.list(page_no=3), how, [])
+
+
 @WAYS
 async def test_page_numbers_of_a_list_that_gives_all_that_it_announces_are_not_looked_at(
     customers: Customers, arm: ArmClient, how: str
