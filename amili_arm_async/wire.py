@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -149,9 +150,9 @@ def segment(name: str, value: object) -> str:
     Raises:
         ConfigurationError: it is empty, no text or number, or would change the path.
     """
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
+    text = _plain_text(value)
+    if text is None or isinstance(value, bool):
         raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
-    text = str(value)
     if not text.strip() or text in {".", ".."}:
         raise ConfigurationError(f"{name} must not be blank, '.' or '..'")
     try:
@@ -181,10 +182,20 @@ def query_pairs(query: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     for name, value in query.items():
         if value is None:
             continue
-        if not isinstance(value, (str, int)):
+        text = _plain_text(value)
+        if text is None:
             raise ConfigurationError(f"the query parameter {name} must be text or a number, not {type(value).__name__}")
-        pairs.append((name, str(value).lower() if isinstance(value, bool) else str(value)))
+        pairs.append((name, text.lower() if isinstance(value, bool) else text))
     return tuple(pairs)
+
+
+def _plain_text(value: object) -> str | None:
+    """Returns a text or a whole number as it stands in a body too: an enum or a class of one's own may write itself otherwise."""
+    value = value.value if isinstance(value, Enum) else value
+    if isinstance(value, str):
+        return str.__str__(value)
+    # That of a bool is a word.
+    return str(value) if isinstance(value, bool) else int.__repr__(value) if isinstance(value, int) else None
 
 
 def form(endpoint: Endpoint, base: str, fields: Mapping[str, str]) -> Request:

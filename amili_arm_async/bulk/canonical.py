@@ -39,6 +39,7 @@ _SPACES: Final = (
 _UNSEEN: Final = "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
 """Characters without width: spreadsheets and web pages leave them around what is copied."""
 
+_KEY_TYPES: Final = frozenset({str, int})
 _SOME_UNSEEN: Final = re.compile(f"[{_UNSEEN}]")
 
 
@@ -99,21 +100,21 @@ def as_key(value: object) -> str | None:
     """
     if value is None or value is UNSET:
         return None
+    if isinstance(value, Raw):
+        value = codec.json_value(bytes(value))
+    elif type(value) not in _KEY_TYPES:
+        # An enum, a number of numpy or a class of one's own writes itself otherwise than it is sent.
+        value = plain_value(value)
     if isinstance(value, str):
         return plain_text(value) or None
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
         return _digits(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, float):
-        # One of numpy writes itself otherwise.
-        value = Decimal(float.__repr__(value))
-    if not isinstance(value, Decimal):
-        value = codec.json_value(bytes(value)) if isinstance(value, Raw) else plain_value(value)
-        if isinstance(value, (str, int)):
-            return as_key(value)
-        if isinstance(value, date):
-            return value.isoformat()
+        value = Decimal(repr(value))
     if not isinstance(value, Decimal) or not value.is_finite():
         return None
     number = shortest(value)

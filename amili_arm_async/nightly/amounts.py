@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from .. import codec
+from ..bulk.plain_records import plain_value
 from ..bulk.record_amounts import EXACT, MOST_DIGITS
 from ..models.documents import Document
 
@@ -63,6 +64,7 @@ def read_amounts(record: Any) -> DocumentAmounts:
 
 def currency_of(value: Any) -> str | None:
     """Returns a currency as it is compared: three letters, in upper case; None for everything else."""
+    value = plain_value(value)
     if not isinstance(value, str):
         return None
     text = value.strip().upper()
@@ -97,6 +99,7 @@ def _field(record: Any, name: str) -> Any:
 
 def _amount(value: Any) -> Decimal | None:
     """Returns an amount exactly as it would be sent; None where there is none. Raises `_NotAnAmount` for anything else."""
+    value = plain_value(value)
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, float):
@@ -134,7 +137,7 @@ def _sum_of_lines(currency: str | None, lines: Any) -> DocumentAmounts:
 def _is_only_text(line: Any, amounts: Any) -> bool:
     """Tells whether a line without an amount including VAT is no part of the total: nothing else in it says that it costs something."""
     figures = [_field(line, "price"), _field(amounts, "excl_vat"), _field(amounts, "vat")]
-    kind = _field(line, "line_type")
+    kind = plain_value(_field(line, "line_type"))
     if not isinstance(kind, str) or kind.strip().upper() != "TXT":
         # A quantity of an article: the service may know its price.
         figures.append(_field(line, "quantity"))

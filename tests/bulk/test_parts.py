@@ -8,6 +8,7 @@ import sys
 import unicodedata
 from collections import Counter
 from decimal import Decimal
+from enum import Enum
 from hashlib import sha256
 from typing import Any
 
@@ -51,6 +52,14 @@ def test_case_white_space_and_the_form_in_unicode_change_no_part(number: str, pa
 def test_a_number_is_the_same_as_text_and_as_decimal(number: int, parts: int) -> None:
     others = [str(number), Decimal(number), Decimal(f"{number}.0"), f" {number} "]
     assert {part_of(other, parts) for other in others} == {part_of(number, parts)}
+
+
+class Number(int, Enum):
+    FIRST = 1001
+
+
+def test_a_number_of_an_enum_is_the_one_that_is_sent() -> None:
+    assert part_of(Number.FIRST, 10_000) == part_of(1001, 10_000)
 
 
 @given(st.lists(st.none() | NUMBERS | st.sampled_from(["a\0b", "\0", "Straße"]), max_size=8), PARTS)

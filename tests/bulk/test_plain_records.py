@@ -265,6 +265,45 @@ class Number(enum.IntEnum):
     SEVEN = 7
 
 
+class PlainNumber(int, enum.Enum):
+    SEVEN = 7
+
+
+class PlainText(str, enum.Enum):  # noqa: UP042 - one of StrEnum writes itself as it is sent
+    SEVEN = " 7 "
+
+
+class OtherValue(str, enum.Enum):  # noqa: UP042
+    """Its value is what is sent, not the text that it is."""
+
+    def __new__(cls, text: str, value: object) -> OtherValue:
+        made = str.__new__(cls, text)
+        made._value_ = value
+        return made
+
+    SEVEN = "shown", 7
+
+
+class Marked(int):
+    def __str__(self) -> str:
+        return f"#{int(self)}"
+
+    __repr__ = __str__
+
+    def __format__(self, _: str) -> str:
+        return str(self)
+
+
+class Shouted(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.upper()
+
+    def strip(self, _: str | None = None) -> str:
+        return "stripped"
+
+
 @dataclasses.dataclass
 class Wire:
     customerNo: Any  # noqa: N815 - as in JSON
@@ -277,6 +316,11 @@ ANY_KEYS: list[Any] = [
     7,
     Number.SEVEN,
     Code.SEVEN,
+    PlainNumber.SEVEN,
+    PlainText.SEVEN,
+    OtherValue.SEVEN,
+    Marked(7),
+    Shouted("seven"),
     np.int64(7),
     np.uint8(7),
     np.str_("7"),

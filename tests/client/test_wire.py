@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from enum import Enum
 from urllib.parse import unquote
 
 import pytest
@@ -45,6 +46,31 @@ def test_a_path_parameter_is_one_part_of_the_path_whatever_it_holds(number) -> N
 )
 def test_path_parameters_are_percent_encoded(number, encoded) -> None:
     assert build(GET, {"clientno": 1, "customerno": number}).path == f"clients/1/customers/{encoded}"
+
+
+class Number(int, Enum):
+    SEVEN = 7
+
+
+class Text(str, Enum):  # noqa: UP042 - one of StrEnum writes itself as it is sent
+    SEVEN = "7"
+
+
+class Code(Enum):
+    SEVEN = "7"
+
+
+class Marked(int):
+    def __str__(self) -> str:
+        return "#7"
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("number", [Number.SEVEN, Text.SEVEN, Code.SEVEN, Marked(7)], ids=lambda value: type(value).__name__)
+def test_an_enum_stands_in_a_path_and_a_query_as_in_a_body(number) -> None:
+    made = build(GET, {"clientno": 1, "customerno": number}, query={"a": number})
+    assert (made.path, made.query) == ("clients/1/customers/7", (("a", "7"),))
 
 
 @pytest.mark.parametrize("number", ["", " ", "\t", ".", "..", None, True, 1.5, b"7", ["7"], "\ud800"])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from amili_arm_async import CurrencyAmounts, Document, DocumentLine
+from amili_arm_async.bulk.plain_records import encode_record
 from amili_arm_async.codec import encode_one
 from amili_arm_async.nightly.amounts import DocumentAmounts as Amounts
 from amili_arm_async.nightly.amounts import currency_of, headers_of, read_amounts
@@ -120,6 +124,35 @@ def test_amounts_are_what_would_be_sent() -> None:
     assert read_amounts({"currencyAmounts": {"inclVat": 0.1}}).total == Decimal("0.1")
     exact = b'{"currencyAmounts":{"inclVat":12345678901234567890.123456789012345678}}'
     assert read_amounts(exact).total == Decimal("12345678901234567890.123456789012345678")
+
+
+class Fee(float, Enum):
+    LOW = 12.5
+
+
+class Money(Decimal, Enum):
+    LOW = "12.5"
+
+
+class Currency(Enum):
+    NOK = "NOK"
+
+
+class Shown(float):
+    def __repr__(self) -> str:
+        return "much"
+
+
+@pytest.mark.parametrize(
+    "amount", [Fee.LOW, Money.LOW, np.float64(12.5), np.float32(12.5), Shown(12.5)], ids=lambda value: type(value).__name__
+)
+def test_amounts_of_other_classes_are_what_would_be_sent(amount: Any) -> None:
+    record = {"currency": Currency.NOK, "currencyAmounts": {"inclVat": amount}}
+    assert json.loads(encode_record(record, Document)) == {"currency": "NOK", "currencyAmounts": {"inclVat": 12.5}}
+    assert read_amounts(record) == Amounts("NOK", Decimal("12.5"))
+    assert read_amounts({"currency": "NOK", "documentLines": [{"currencyAmounts": {"inclVat": amount}}]}) == Amounts(
+        "NOK", Decimal("12.5"), True
+    )
 
 
 @given(st.text(max_size=5))
