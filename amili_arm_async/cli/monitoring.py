@@ -261,6 +261,8 @@ class RunMonitor:
         head = {"command": self._command, "outcome": _outcome(exit_code), "exit_code": exit_code, "summary": self._summary(exit_code)}
         report = {"ok": False, "error": None} | dict(self.report or {})
         report["error"] = report["error"] or self.error
+        # What ended the command after its report was made, such as a signal while it was printed, is not in that report.
+        report["ok"] = report["ok"] and not exit_code
         return json_line(head | report) + b"\n"
 
     def _variables(self, exit_code: int) -> dict[str, str]:

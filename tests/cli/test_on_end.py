@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from amili_arm_async.cli import on_end
+from amili_arm_async.cli import on_end, runner
 from amili_arm_async.cli.monitoring import RunMonitor
 from amili_arm_async.sandbox import Fault
 
@@ -195,6 +195,18 @@ def test_a_signal_when_all_is_ready_for_the_work(call, served, folder, monkeypat
     monkeypatch.setattr(RunMonitor, "begin", lambda *_: signal.raise_signal(signal.SIGTERM))
     assert call("push", "customers", "good.jsonl", "--on-end", HOOK, env=served.env).exit_code == 143
     assert told(folder)[0]["outcome"] == "interrupted"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("arguments", [("push", "customers", "good.jsonl"), ("sync", "good.jsonl", "--state", "state.sqlite")])
+def test_a_signal_while_the_report_is_printed(call, served, folder, monkeypatch, number, arguments):
+    """The work went well, and the command did not."""
+    monkeypatch.setattr(runner, "print_json", lambda _: signal.raise_signal(number))
+    result = call(*arguments, "--json", "--on-end", HOOK, env={**served.env, "AMILI_ARM_SYNC_AT_LEAST": "0"})
+    report, variables = told(folder)
+    assert (report["ok"], report["outcome"], report["exit_code"]) == (False, "interrupted", 128 + number)
+    assert variables["AMILI_ARM_EXIT_CODE"] == str(128 + number)
+    assert result.exit_code == 128 + number
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
