@@ -121,6 +121,7 @@ class _ReplayJob:
         rows = [
             ("succeeded", f"{counts['succeeded']:,}"),
             *[(f"left: {state}", f"{number:,}") for state, number in left.items() if number],
+            *([("gone", f"{counts['gone']:,}")] if counts["gone"] else []),
             (),
             ("lines", f"{counts['lines']:,}"),
         ]
@@ -140,7 +141,7 @@ class _ReplayJob:
             )
         for group in replay.groups:
             if group.trouble is not None:
-                left = replay.table.count("grp = ? AND NOT done", group.id)
+                left = replay.table.count("grp = ? AND NOT done AND NOT gone", group.id)
                 output.warn(f"{counted(left, 'line')} left in the file: {group.trouble}")
         found = PlacedTexts()
         for number, line in replay.named:
@@ -148,7 +149,9 @@ class _ReplayJob:
             found.add(text, number, place)
         for said in found.lines():
             output.say(said)
-        left = replay.table.count("NOT done") + replay.broken
+        if gone := replay.table.count("gone AND NOT done"):
+            output.warn(f"{counted(gone, 'line')} gone: others have changed them or taken them out of the file since it was read")
+        left = replay.table.count("NOT done AND NOT gone") + replay.broken
         if (more := left - len(replay.named)) > 0:
             output.say(f"... and {more:,} more")
         if left:

@@ -91,7 +91,7 @@ def test_what_was_refused_is_sent_again(letters, run_id):
     letters.fail(Fault.status(400))
     assert letters.push(document(1), document(2), document(), run_id=run_id).exit_code == 1
     assert letters.replay("--quiet") == 0
-    assert letters.told == {"lines": 3, "succeeded": 3, "left": {}, "broken": 0, "refused": 0, "ok": True}
+    assert letters.told == {"lines": 3, "succeeded": 3, "left": {}, "gone": 0, "broken": 0, "refused": 0, "ok": True}
     assert (letters.path.read_bytes(), letters.stderr) == (b"", "")
     assert stat.S_IMODE(letters.path.stat().st_mode) == 0o600
     assert letters.taken("1", "2", document()) == [1, 1, 1]
@@ -453,7 +453,7 @@ def test_broken_lines_are_named_and_stay(letters):
     ]
     letters.path.write_bytes(b"\n".join([broken[0], b"", good.strip(), *broken[1:]]))
     assert letters.replay() == 1
-    assert letters.told == {"lines": 7, "succeeded": 1, "left": {}, "broken": 6, "refused": 0, "ok": False}
+    assert letters.told == {"lines": 7, "succeeded": 1, "left": {}, "gone": 0, "broken": 6, "refused": 0, "ok": False}
     for number in range(1, 7):
         assert f"line {number}: no line of a dead letter" in letters.stderr
     assert letters.path.read_bytes().splitlines() == broken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -121,41 +121,42 @@ class DeadLetter:
     def _broken(self, failure: OSError) -> JournalError:
         return JournalError(f"the dead letter file {self._path} can't be written: {failure.strerror}")
 
-    def names(self) -> Iterator[str]:
-        """Gives the identities of the records that other runs have left here and that this run may have sent since.
-
-        Raises:
-            JournalError: the file can't be read.
-        """
-        try:
-            for line in self._others():
-                if (name := self._name_of(line)) is not None:
-                    yield name
-        except OSError as exc:
-            raise self._broken(exc) from exc
-
-    def write(self, batches: Iterable[UnsuccessfulBatch], success: frozenset[str], newer: NewerRecords) -> None:
+    def write(
+        self,
+        find_newer: Callable[[Iterator[str]], NewerRecords],
+        find_batches: Callable[[NewerRecords], Iterable[UnsuccessfulBatch]],
+        success: frozenset[str],
+    ) -> None:
         """Replaces the lines of this run with those of its records that did not succeed, and marks what it overtook.
 
+        No other run writes the file from when its lines are first read until they are replaced: each of them is marked if it must be.
+
         Args:
-            batches: the batches of the run that hold such records.
+            find_newer: given the identities of the records that other runs have left here, finds what this run has sent of them, and that
+                was taken.
+            find_batches: given that, finds the batches of the run that hold records that did not succeed.
             success: the states that count as success.
-            newer: what the run has sent of those that `names` gave, and that was taken.
 
         Raises:
-            JournalError: the file can't be written; it is left as it was.
+            JournalError: the file can't be read or written; it is left as it was.
         """
         try:
-            with alone(self._path), AtomicFile(self._path) as draft:
+            with alone(self._path), contextlib.closing(find_newer(self._names())) as newer, AtomicFile(self._path) as draft:
                 for line in self._others():
                     name = self._name_of(line)
                     draft.put(_overtaken(line) if name is not None and newer.last(name) >= 0 else line)
-                for batch in batches:
+                for batch in find_batches(newer):
                     for line in self._lines_of(batch, success):
                         draft.put(line)
                 draft.keep()
         except OSError as exc:
             raise self._broken(exc) from exc
+
+    def _names(self) -> Iterator[str]:
+        """Yields the identities of the records that other runs have left here and that this run may have sent since."""
+        for line in self._others():
+            if (name := self._name_of(line)) is not None:
+                yield name
 
     def _others(self) -> Iterator[bytes]:
         """Yields the lines of other runs."""

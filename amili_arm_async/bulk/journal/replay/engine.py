@@ -6,7 +6,7 @@ import contextlib
 import os
 from array import array
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from itertools import islice
@@ -26,7 +26,7 @@ from ...results import BatchRules
 from ...run import BulkRun
 from ...source import SomeRecords
 from ..factory import replay_journals
-from .letters import DeadLetterFile, changed, read_letter
+from .letters import DeadLetterFile, changed, read_letter, unmarked
 from .lines import LineGroup, LineTable, ReplayLine
 from .plan import ReplayPlan, run_key
 
@@ -236,6 +236,7 @@ class Replay:
         await self._look_up()
         # Customers in the order of the file, created or updated: the newest of each is the last. A document needs its customer.
         for group in sorted(self._plan.groups.values(), key=lambda group: group.is_document):
+            await self._look_again()
             if self.table.count("grp = ? AND action = 'send'", group.id):
                 await self._send(group)
 
@@ -283,12 +284,21 @@ class Replay:
         self.done += 1
         self._client.on_progress(self.done)
 
+    async def _look_again(self) -> None:
+        """Takes back what must not be sent any more: others write the file while the replay asks, waits and sends."""
+        try:
+            now = await to_thread.run_sync(self._file.now)
+        except OSError as exc:
+            raise ArmError(f"{self._file.path} can't be read any more: {exc.strerror}") from exc
+        if now is not None:
+            self.table.mark_changed(now)
+
     # --- what is sent -----------------------------------------------------------------------------------------------------
 
     async def _send(self, group: LineGroup) -> None:
         """Sends the lines of a run with its journal."""
         before = self.done
-        payloads = _Payloads(self._file, self.table, group)
+        payloads = _Payloads(self._file, self.table, group, self._look_again)
 
         def on_settled(outcome: BatchOutcome) -> None:
             if outcome.attempts and not outcome.counts.keys() <= SUCCESS:
@@ -327,8 +337,10 @@ class Replay:
             OSError: it can't be written; it is as it was.
         """
         change = _Change(self.table, self._plan.faults, self.named, self._max_named)
+        if (now := self._file.now()) is not None:
+            self.table.mark_changed(now)
         self.table.mark_overtaken()
-        if self.table.count("done OR overtaken OR new_state IS NOT NULL OR new_attempts IS NOT NULL"):
+        if self.table.count("done OR overtaken OR gone OR new_state IS NOT NULL OR new_attempts IS NOT NULL"):
             self._file.rewrite(change)
         else:
             for _, line in self._file.lines():
@@ -354,12 +366,13 @@ class Replay:
         """Counts the lines.
 
         Returns:
-            `lines`, `succeeded`, `left` (by state), `broken` and `refused`.
+            `lines`, `succeeded`, `left` (by state), `gone` (others have changed them or taken them out since), `broken` and `refused`.
         """
         return {
             "lines": self.table.count() + self.broken + self.refused.total(),
             "succeeded": self.table.count("done"),
             "left": self.table.left(),
+            "gone": self.table.count("gone AND NOT done"),
             "broken": self.broken,
             "refused": self.refused.total(),
         }
@@ -385,6 +398,8 @@ class _Change:
 
     def __call__(self, line: bytes) -> bytes | None:
         found = self._table.find(hash(line), self._first)
+        if found is None and (was := unmarked(line)) is not None:
+            found = self._table.find(hash(was), self._first)
         self._first = found.number + 1 if found is not None else self._first
         if found is not None and found.done:
             return None
@@ -410,19 +425,29 @@ def _changes(line: ReplayLine) -> dict[str, Any]:
 class _Payloads(SomeRecords):
     """The records of a run's lines, in their order, for `create_many`.
 
+    Args:
+        file: the dead letter file.
+        table: its lines.
+        group: the lines of the run.
+        look_again: takes back what must not be sent any more; called before some lines are read.
+
     Attributes:
         numbers: the line of each record that was given.
     """
 
-    def __init__(self, file: DeadLetterFile, table: LineTable, group: LineGroup) -> None:
+    def __init__(self, file: DeadLetterFile, table: LineTable, group: LineGroup, look_again: Callable[[], Awaitable[None]]) -> None:
         self.numbers = array("q")
         self._file = file
         self._table = table
         self._group = group.id
+        self._look_again = look_again
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         lines = self._table.rows("grp = ? AND action = 'send'", self._group)
-        while some := list(islice(lines, _AT_ONCE)):
+        while True:
+            await self._look_again()
+            if not (some := list(islice(lines, _AT_ONCE))):
+                return
             texts = await to_thread.run_sync(self._file.read, [line.piece for line in some])
             for line, text in zip(some, texts, strict=True):
                 self.numbers.append(line.number)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -13,13 +15,14 @@ from ....errors import ArmError, ConfigurationError
 from ....files import AtomicFile, alone, followed
 from ...outcomes import STATES
 
-__all__ = ["DOCUMENTS", "DeadLetterFile", "Letter", "Piece", "changed", "read_letter"]
+__all__ = ["DOCUMENTS", "DeadLetterFile", "Letter", "LinesNow", "Piece", "changed", "read_letter", "unmarked"]
 
 DOCUMENTS: Final = "documents.create_batch"
 _OPERATIONS: Final = ("customers.create_batch", "customers.update_batch", DOCUMENTS)
 """What can be replayed."""
 
 _LONGEST: Final = 256_000_000
+_MARK: Final = b',"overtaken":true}'
 _DECODER_FAILURE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
@@ -109,6 +112,18 @@ def changed(line: bytes, changes: Mapping[str, Any]) -> bytes:
     return codec.ENCODER.encode({**_FIELDS.decode(line), **changes})
 
 
+def unmarked(line: bytes) -> bytes | None:
+    """Returns a line as it was before a run marked it as overtaken.
+
+    Args:
+        line: without its line end.
+
+    Returns:
+        What it was; None where it is not marked.
+    """
+    return line.removesuffix(_MARK) + b"}" if line.endswith(_MARK) else None
+
+
 class Piece(NamedTuple):
     """The place of a line in the file.
 
@@ -123,6 +138,18 @@ class Piece(NamedTuple):
     start: int
     size: int
     digest: int
+
+
+class LinesNow(NamedTuple):
+    """What the file holds now.
+
+    Attributes:
+        digests: of all lines that are not marked as overtaken, and of marked ones.
+        unmarked: of the marked ones, as they were before that.
+    """
+
+    digests: array[int]
+    unmarked: array[int]
 
 
 class DeadLetterFile:
@@ -141,6 +168,7 @@ class DeadLetterFile:
     def __init__(self, path: str) -> None:
         self.path = Path(followed(path))
         self._file: BinaryIO = self.path.open("rb")
+        self._version = _version_of(self._file)
 
     def close(self) -> None:
         """Closes it."""
@@ -176,6 +204,27 @@ class DeadLetterFile:
             texts.append(text)
         return texts
 
+    def now(self) -> LinesNow | None:
+        """Reads the file as it is now, once a run that is replacing it has done so.
+
+        Returns:
+            Its lines; None where nobody has written it since it was read.
+
+        Raises:
+            OSError: it can't be read.
+        """
+        with alone(self.path), self.path.open("rb") as file:
+            version = _version_of(file)
+            if version == self._version:
+                return None
+            now = LinesNow(array("q"), array("q"))
+            for _, line in _lines(file):
+                now.digests.append(hash(line))
+                if (was := unmarked(line)) is not None:
+                    now.unmarked.append(hash(was))
+        self._version = version
+        return now
+
     def rewrite(self, change: Callable[[bytes], bytes | None]) -> None:
         """Replaces the file in one step.
 
@@ -191,6 +240,12 @@ class DeadLetterFile:
                 if new is not None:
                     draft.put(new + b"\n")
             draft.keep()
+
+
+def _version_of(file: BinaryIO) -> tuple[int, ...]:
+    """Returns what differs once somebody has replaced a file, or has written into it."""
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[Piece, bytes]]:

@@ -13,9 +13,9 @@ from ....sqlite.file import temporary_database
 from ...outcomes import Outcome
 from ...parts import SharedPart
 from ..protocol import JournalRecord
-from .letters import DOCUMENTS, Letter, Piece
+from .letters import DOCUMENTS, Letter, LinesNow, Piece
 
-__all__ = ["OVERTAKEN", "Action", "LineGroup", "LineTable", "ReplayLine"]
+__all__ = ["OVERTAKEN", "SENT_ELSEWHERE", "Action", "LineGroup", "LineTable", "ReplayLine"]
 
 Action: TypeAlias = Literal["send", "adopt", "look_up", "poll", "stay", "drop"]
 """What happens to a line. send: its record is sent with the journal of its run. adopt: the line is given to the replay's own journal before
@@ -25,12 +25,15 @@ drop: it is taken out, because the same line stands before it."""
 OVERTAKEN: Final = "a later record of this customer was taken: push it by itself, or delete the line"
 """Why an older record of a customer is not sent."""
 
+SENT_ELSEWHERE: Final = "another run has sent, or may have sent, a document with this number: delete the line"
+"""Why a document is not sent whose line a run has marked."""
+
 _SCHEMA: Final = """
 CREATE TABLE lines (
     number INTEGER PRIMARY KEY, start INTEGER NOT NULL, size INTEGER NOT NULL, digest INTEGER NOT NULL,
     grp INTEGER NOT NULL, action TEXT NOT NULL, name TEXT, content INTEGER NOT NULL, note TEXT, reason TEXT,
     state TEXT NOT NULL, key TEXT, uuid TEXT, attempts INTEGER NOT NULL,
-    done INTEGER NOT NULL DEFAULT 0, overtaken INTEGER NOT NULL DEFAULT 0,
+    done INTEGER NOT NULL DEFAULT 0, overtaken INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0,
     new_state TEXT, new_reason TEXT, new_message TEXT, new_uuid TEXT, new_attempts INTEGER);
 CREATE INDEX lines_grp ON lines (grp, action, number);
 CREATE INDEX lines_name ON lines (name, grp);
@@ -38,6 +41,9 @@ CREATE INDEX lines_digest ON lines (digest, number);
 -- What journals say of the records with these names, in the order in which they were sent.
 CREATE TABLE entries (grp INTEGER NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL, content INTEGER NOT NULL);
 CREATE INDEX entries_name ON entries (grp, name);
+-- The lines that are in the file now; marked: as they were before a run marked them.
+CREATE TABLE now (digest INTEGER NOT NULL, marked INTEGER NOT NULL);
+CREATE INDEX now_digest ON now (digest, marked);
 """
 
 
@@ -246,7 +252,7 @@ class LineTable:
         Returns:
             Their numbers by state.
         """
-        return dict(self._sql.execute("SELECT coalesce(new_state, state), count(*) FROM lines WHERE NOT done GROUP BY 1 ORDER BY 1"))
+        return dict(self._sql.execute("SELECT coalesce(new_state, state), count(*) FROM lines WHERE NOT done AND NOT gone GROUP BY 1 ORDER BY 1"))
 
     # --- what became of them ----------------------------------------------------------------------------------------------
 
@@ -279,6 +285,18 @@ class LineTable:
         self._sql.execute(_LATER_ACCEPTED)
         self._sql.execute(_LATER_TAKEN)
         self._sql.execute(_NUMBER_TAKEN)
+
+    def mark_changed(self, now: LinesNow) -> None:
+        """Takes back the lines that a run has marked, or that are not in the file any more as they were: they must not be sent.
+
+        Args:
+            now: what the file holds.
+        """
+        self._sql.execute("DELETE FROM now")
+        for marked, digests in enumerate(now):
+            self._sql.executemany("INSERT INTO now VALUES (?, ?)", ((digest, marked) for digest in digests))
+        self._sql.execute(_MARKED_SINCE, (SENT_ELSEWHERE, OVERTAKEN))
+        self._sql.execute(_GONE)
 
     def keep_one_of_a_number(self) -> None:
         """Leaves documents whose number a later line of another run has: the journals of two runs may not know of each other."""
@@ -385,6 +403,19 @@ UPDATE lines SET overtaken = 1, action = 'stay'
 WHERE NOT done AND content = 0 AND name LIKE '=%' AND coalesce(new_state, state) NOT IN ('unknown', 'accepted') AND EXISTS (
     SELECT 1 FROM lines AS other WHERE other.name = lines.name AND other.content = 0 AND other.grp <> lines.grp AND other.done)
 """
+
+_MARKED_SINCE: Final = """
+UPDATE lines SET overtaken = 1, action = 'stay', note = iif(content = 0, ?, ?)
+WHERE NOT done AND digest IN (SELECT digest FROM now WHERE marked)
+"""
+
+_GONE: Final = """
+UPDATE lines SET gone = 1, action = 'stay'
+WHERE NOT done AND number IN (
+    SELECT number FROM (SELECT number, digest, row_number() OVER (PARTITION BY digest ORDER BY number) AS nth FROM lines) AS equal
+    WHERE nth > (SELECT count(*) FROM now WHERE now.digest = equal.digest))
+"""
+"""Of equal lines, as many are still there as the file has."""
 
 _ANOTHER_LINE: Final = "a line of another run has this number, too: delete one of them"
 

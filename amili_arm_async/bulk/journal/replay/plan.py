@@ -29,7 +29,7 @@ from ..dead_letter import number_in
 from ..protocol import ReplayJournals
 from ..run_key import RunKey
 from .letters import DeadLetterFile, Letter, Piece, changed, read_letter
-from .lines import OVERTAKEN, Action, LineGroup, LineTable, ReplayLine
+from .lines import OVERTAKEN, SENT_ELSEWHERE, Action, LineGroup, LineTable, ReplayLine
 
 __all__ = ["ReplayPlan", "run_key"]
 
@@ -45,7 +45,6 @@ _COMPLETE: Final = frozenset({"too_large", "no_document_no"})
 _REMEDY: Final = "fix the source and run it again with the same run_id"
 _REMEDY_WITHOUT_JOURNAL: Final = "fix the source and send the record from there"
 _BLOCKED: Final = "its customer did not succeed: run the night again with the same run_id, and the document follows"
-_SENT_ELSEWHERE: Final = "another run has sent, or may have sent, a document with this number: delete the line"
 _FOREIGN: Final = (
     "its number belongs to part {} of {} of its run, and the line is one of part {}: correct the document in the source, and send the parts"
     " again"
@@ -171,7 +170,7 @@ class ReplayPlan:
         What could not be read or encoded is kept as it was read, for a person: to send that would bill something else.
         """
         if letter.overtaken:
-            return _SENT_ELSEWHERE if letter.is_document else OVERTAKEN
+            return SENT_ELSEWHERE if letter.is_document else OVERTAKEN
         if letter.state == "blocked" and letter.journal not in {None, self._own_journal}:
             # Without a journal there is no run that can be repeated.
             return _BLOCKED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -216,8 +215,8 @@ class SqliteRunJournal:
     def _write_dead_letter(self, dead_letter: DeadLetter, connection: sqlite3.Connection) -> None:
         """Writes the dead letter file; called in the thread."""
         success = success_states(accepted_is_enough=self._accepted_is_enough)
-        with contextlib.closing(self._store.newer_records(connection, dead_letter.names(), success)) as newer:
-            dead_letter.write(self._store.unsuccessful(connection, success, newer), success, newer)
+        find_newer = partial(self._store.newer_records, connection, success=success)
+        dead_letter.write(find_newer, partial(self._store.unsuccessful, connection, success), success)
 
     @property
     def failure(self) -> ArmError | None:
