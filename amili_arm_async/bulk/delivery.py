@@ -243,7 +243,7 @@ class BatchSender:
                     return False
             if self._spec.endpoint.safe:
                 intended = clock.stamp()
-                await self._ask_observers()
+            await self._may_leave(in_flight)
             if not self._control.may_send:
                 self._recorder.requeue(in_flight)
                 return False
@@ -264,6 +264,15 @@ class BatchSender:
             self._control.record_attempt(attempt)
         return attempt
 
+    async def _may_leave(self, in_flight: InFlightBatch) -> None:
+        """Stops the run where its source says that a batch must not be sent any more, or an observer of customers that nothing may be."""
+        try:
+            await self._reader.check(in_flight.batch)
+            for observer in self._tracker.report.observers if self._spec.endpoint.safe else ():
+                await observer.before_send()
+        except ArmError as exc:
+            self._control.stop(Outcome("not_sent", "stopped", str(exc)), exc)
+
     async def _record_intent(self, in_flight: InFlightBatch) -> bool:
         """Records that a batch is about to leave; returns False where it may not leave, or where that can't be recorded."""
         if not self._control.may_send:
@@ -276,14 +285,6 @@ class BatchSender:
         if removed:
             self._tracker.remove(in_flight, removed)
         return not removed
-
-    async def _ask_observers(self) -> None:
-        """Lets the observers say that nothing may be sent any more."""
-        try:
-            for observer in self._tracker.report.observers:
-                await observer.before_send()
-        except ArmError as exc:
-            self._control.stop(Outcome("not_sent", "stopped", str(exc)), exc)
 
     async def _accepted(self, in_flight: InFlightBatch, receipt: BatchReceipt, slot: OpenBatchSlot) -> bool:
         """Takes note that a batch was accepted; returns False where its batchUuid is that of another batch."""

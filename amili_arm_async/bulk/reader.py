@@ -190,6 +190,17 @@ class Reader:
                     self._moved.set()
         self._moved.set()
 
+    async def check(self, batch: Batch) -> None:
+        """Checks right before a batch leaves whether it may still be sent. See `Source.check`.
+
+        Args:
+            batch: the batch.
+
+        Raises:
+            ArmError: a record of it must not be sent any more.
+        """
+        await self._source.check(batch.indexes)
+
     def stop(self, *, reads_on: bool) -> None:
         """Stops reading. A source that has nothing to give for an hour must not keep the run; one that is read on must not be cancelled.
 

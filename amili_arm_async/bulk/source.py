@@ -39,6 +39,16 @@ class FreshRecords:
 class SomeRecords:
     """A source of some records of an earlier attempt of the run: what the journal says of others, which are not sent again, stays."""
 
+    async def check(self, indexes: Iterable[int]) -> None:
+        """Checks right before some of its records leave whether they may still be sent. Every record may, unless this is overridden.
+
+        Args:
+            indexes: their places in the source.
+
+        Raises:
+            ArmError: one of them must not be sent any more: the run stops.
+        """
+
 
 class Intake(Protocol):
     """Takes in what a source gives."""
@@ -141,6 +151,18 @@ class Source:
     @property
     def _block_source(self) -> BlockSource:
         return cast("BlockSource", self._records)
+
+    async def check(self, indexes: Iterable[int]) -> None:
+        """Checks right before some records leave whether they may still be sent. See `SomeRecords`.
+
+        Args:
+            indexes: their places.
+
+        Raises:
+            ArmError: one of them must not be sent any more.
+        """
+        if isinstance(self._records, SomeRecords):
+            await self._records.check(indexes)
 
     async def close(self) -> None:
         """Closes what a source of this library has open, where it was not read to its end. What is the caller's stays open."""

@@ -13,6 +13,7 @@ from types import MappingProxyType
 import pytest
 
 from amili_arm_async import BulkError, ConfigurationError, CurrencyAmounts, Document, JournalError, Reconcile
+from amili_arm_async.bulk.journal import dead_letter
 from amili_arm_async.sandbox import Fault
 
 from ..support.postgres import DatabasePlace
@@ -429,3 +430,25 @@ async def test_what_of_bare_documents_is_unknown_has_its_payload(arm, sandbox, j
     plan(sandbox, [Fault.reset_after()])
     await send(arm, bare_invoices(2), journal=journal, dead_letter=letter, **RUN)
     assert [(line["key"], line["payload"]) for line in lines_of(letter)] == [(None, record) for record in bare_invoices(2)]
+
+
+@pytest.mark.parametrize("kind", ["documents", "customers"])
+async def test_what_another_run_writes_while_this_one_waits_for_the_file_is_marked(
+    arm, sandbox, folder, journal, letter, monkeypatch, kind
+):
+    older, newer = (invoices(1), invoices(1)) if kind == "documents" else (customers(1, "old"), customers(1, "new"))
+    plan(sandbox, [Fault.status(400)], path=f"{kind}/batches")
+    await send(arm, older, kind=kind, journal=folder / "other.sqlite", run_id="other", dead_letter=letter)
+    written = letter.read_bytes()
+    letter.write_bytes(b"")
+    alone = dead_letter.alone
+
+    @contextlib.contextmanager
+    def after_the_other(path):
+        with alone(path):
+            letter.write_bytes(written)
+            yield
+
+    monkeypatch.setattr(dead_letter, "alone", after_the_other)
+    await send(arm, newer, kind=kind, journal=journal, dead_letter=letter, **RUN)
+    assert [(line["run_id"], line["overtaken"]) for line in lines_of(letter)] == [("other", True)]

@@ -442,6 +442,19 @@ class _Payloads(SomeRecords):
         self._group = group.id
         self._look_again = look_again
 
+    async def check(self, indexes: Iterable[int]) -> None:
+        """Looks at the file again. See `SomeRecords`.
+
+        Args:
+            indexes: of the records that are about to leave.
+
+        Raises:
+            ArmError: the line of one of them must not be sent any more.
+        """
+        await self._look_again()
+        if not all(self._table.is_to_send(self.numbers[index]) for index in indexes):
+            raise ArmError("others have sent or changed what was about to be sent, as the file says now: start the replay again")
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         lines = self._table.rows("grp = ? AND action = 'send'", self._group)
         while True:

@@ -97,7 +97,7 @@ class ReplayLine(NamedTuple):
         key: its key, or None.
         uuid: its batchUuid, or None.
         done: whether its record succeeded, so that the line can go.
-        overtaken: whether a later line of its customer was taken in this replay.
+        overtaken: whether a later line of its customer was taken in this replay, or a run has marked the line since it was read.
         new_state: its state now; None where nothing more is known.
         new_reason: why.
         new_message: words to it.
@@ -234,6 +234,14 @@ class LineTable:
         row = self._sql.execute(query, (digest, first)).fetchone()
         return ReplayLine._make(row) if row is not None else None
 
+    def is_to_send(self, number: int) -> bool:
+        """Tells whether a line is still to be sent.
+
+        Args:
+            number: of the line.
+        """
+        return bool(self.count("number = ? AND action = 'send'", number))
+
     def uuids(self) -> Iterator[str]:
         """Lists the batches that are asked for.
 
@@ -252,7 +260,8 @@ class LineTable:
         Returns:
             Their numbers by state.
         """
-        return dict(self._sql.execute("SELECT coalesce(new_state, state), count(*) FROM lines WHERE NOT done AND NOT gone GROUP BY 1 ORDER BY 1"))
+        query = "SELECT coalesce(new_state, state), count(*) FROM lines WHERE NOT done AND NOT gone GROUP BY 1 ORDER BY 1"
+        return dict(self._sql.execute(query))
 
     # --- what became of them ----------------------------------------------------------------------------------------------
 
