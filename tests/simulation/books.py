@@ -28,6 +28,7 @@ __all__ = [
     "total_of",
     "unknown_with_uuid",
     "what_a_journal_lost",
+    "seen_since",
     "what_a_journal_says_otherwise",
     "what_a_report_says_of_its_source",
     "what_has_two_rows",
@@ -167,7 +168,41 @@ def a_batch_given_up(report: BulkReport, batches: Mapping[str, Batch], deadline:
     return None
 
 
-def what_is_taken_out(before: Iterable[bytes], after: Iterable[bytes], taken: Mapping[str, int]) -> list[str]:
-    """Returns the documents that a replay took out of a dead letter, and that the service has not taken."""
-    names, left = ({name_of(one) for line in lines if (one := json.loads(line)["payload"]) is not None} for lines in (before, after))
-    return sorted(name for name in names - left if not taken[name])
+def what_is_taken_out(before: Mapping[bytes, int], after: Mapping[bytes, int], taken: Mapping[str, int], since: Mapping[bytes, int]) -> list[str]:
+    """Returns the documents that a replay took out of a dead letter, and that the service has not taken, or not so many of them.
+
+    Args:
+        before: its lines before, each with how often it was there.
+        after: its lines afterwards.
+        taken: by name, how often each document was taken.
+        since: by line, how often its document had been taken when the line was first seen.
+    """
+    names, left = ({name for name, _, _ in _of_lines(lines)} for lines in (before, after))
+    found = {name for name in names - left if not taken[name]}
+    # Of what is equal, each line that says that it was not taken needs one of its own.
+    gone, first = Counter[str](), dict[str, int]()
+    for name, line, number in _of_lines(before):
+        if name.startswith("content ") and json.loads(line)["state"] in {"failed", "rejected", "not_sent"}:
+            gone[name] += number
+            first[name] = min(first.get(name, since[line]), since[line])
+    for name, _, number in _of_lines(after):
+        gone[name] -= number
+    return sorted(found | {name for name in first if gone[name] > taken[name] - first[name]})
+
+
+def _of_lines(lines: Mapping[bytes, int]) -> Iterator[tuple[str, bytes, int]]:
+    """The documents of the lines of a dead letter: their names, the lines, and how often each is there."""
+    for line, number in lines.items():
+        if (payload := json.loads(line)["payload"]) is not None:
+            yield name_of(payload), line, number
+
+
+def seen_since(lines: Mapping[bytes, int], before: Mapping[bytes, int], taken: Mapping[str, int]) -> dict[bytes, int]:
+    """Says of each line of a dead letter how often its document had been taken when the line was first seen.
+
+    Args:
+        lines: the lines.
+        before: what it said before.
+        taken: by name, how often each document was taken.
+    """
+    return {line: min(before.get(line, taken[name]), taken[name]) for name, line, _ in _of_lines(lines)}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from amili_arm_async import paging
-from amili_arm_async.bulk import in_flight, keys, reader, report, results, workers
+from amili_arm_async.bulk import delivery, in_flight, keys, reader, report, results, workers
 from amili_arm_async.bulk.journal import dead_letter, deferred, matching
 from amili_arm_async.bulk.journal.replay import engine, lines
 from amili_arm_async.bulk.journal.sqlite import contents, in_order, journal, queries, replay, store
@@ -899,6 +899,27 @@ def what_comes_later_in_the_source_is_done() -> Patches:
     """A record of a customer that comes after others of the same customer in the source is done, though it was sent before them."""
     decide = edited(matching, "decide_customer", "entry.overtaken |=", "_ =")[2]
     return [(store, "decide_customer", decide)]
+
+
+@mutant_of("customers")
+@needs("narrow", "again", "proved_refusal")
+def the_newer_half_does_not_wait() -> Patches:
+    """The second half of a batch that is split does not wait for the first one, which has the same customers."""
+    return [edited(delivery.BatchSender, "_split", "if in_flight.key_ticket.repeats:", "if False:")]
+
+
+@mutant_of("customers")
+@needs("narrow", "again", "proved_refusal")
+def only_the_first_part_is_waited_for() -> Patches:
+    """A batch counts as processed when the first of its parts is."""
+    return [edited(in_flight.InFlightBatch, "wait_done", "for part in self.parts:", "for part in self.parts[:1]:")]
+
+
+@mutant_of("customers")
+@needs("narrow", "again", "repeats")
+def a_third_record_does_not_wait() -> Patches:
+    """Of three records of a customer, the last one does not wait for the second."""
+    return [edited(keys.KeySerializer, "_add", "self._more[key] += 1", "pass")]
 
 
 @mutant_of("customers")

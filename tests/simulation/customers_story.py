@@ -147,7 +147,23 @@ def _come_again(rng: random.Random, drawn: Plan) -> Plan:
     return replace(drawn, acts=(act, replace(act, edits=2), act))
 
 
-_NARROW = (_two_runs, _cut_replay, _without_a_journal, _come_again)
+def _split(rng: random.Random, drawn: Plan) -> Plan:
+    """Makes a story of batches that are sent in parts: with customers who come several times in them, or after one that may be there."""
+    send = Act("send", edits=1, journal=rng.random() < 0.5, run_id="run 1", again=rng.choice((0, 2 * rng.randrange(500) + 1)))
+    acts = (send, replace(send, edits=2)) if send.again else (send,)
+    unheard = rng.choice(("reset_after", "silence_after", "status_after", "cut_answer", "no_uuid"))
+    faults = ("proved_refusal", "slow_processing" if send.again else unheard)
+    return replace(drawn, acts=acts, faults=faults, odds=rng.choice((0.4, 0.6)), customers=8, batch=rng.choice((3, 5, 8)))
+
+
+def _thrice(rng: random.Random, drawn: Plan) -> Plan:
+    """Makes a story of customers that come three times, with several batches under way."""
+    act = Act("send", edits=1, repeats=rng.randrange(1, 500), again=2 * rng.randrange(1, 500) + rng.choice((0, 1)))
+    drawn = replace(drawn, acts=(act,), faults=("slow_processing",), odds=0.5, concurrency=8)
+    return replace(drawn, customers=rng.choice((4, 8)), batch=rng.choice((1, 2, 3)))
+
+
+_NARROW = (_two_runs, _cut_replay, _without_a_journal, _come_again, _split, _thrice)
 
 
 class CustomersStory(Story):

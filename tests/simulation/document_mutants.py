@@ -20,7 +20,7 @@ from amili_arm_async.bulk import (
     runner,
 )
 from amili_arm_async.bulk.journal import dead_letter, matching, repeats
-from amili_arm_async.bulk.journal.replay import engine, plan
+from amili_arm_async.bulk.journal.replay import engine, lines, plan
 from amili_arm_async.bulk.journal.sqlite import contents, find_run, inspect, journal, other_runs, reconcile_store, sent_numbers, store
 from amili_arm_async.nightly import money
 
@@ -415,3 +415,31 @@ def what_is_sent_again_is_taken_out_too_early() -> Patches:
 def a_cancelled_begin_keeps_the_lock() -> Patches:
     """A run that is cancelled while it begins keeps its lock."""
     return [edited(journal.SqliteRunJournal, "begin", "        thread.finish()\n", "        pass\n")]
+
+
+@mutant
+@needs("narrow", "replay", "record_fails")
+def equal_lines_are_not_told_apart() -> Patches:
+    """A replay takes the line of one of equal documents for that of another one, which succeeded."""
+    return [(lines, "_EQUAL_SENT", "SELECT 1 WHERE :grp = -1")]
+
+
+@mutant
+@needs("narrow", "look_up_fails", "reconcile")
+def what_was_taken_in_part_may_be_absent() -> Patches:
+    """The rest of a batch of which a document was found in an earlier reconcile is sent again where it is not found."""
+    return [edited(reconcile.Reconciler, "_reconcile_batch", "proved_before or batch.was_accepted or any(", "proved_before or any(")]
+
+
+@mutant
+@needs("repeated_uuid", "swapped_result", "slow_processing", "record_fails")
+def a_shared_result_goes_by_positions() -> Patches:
+    """The result of a batchUuid that two batches have says by its positions what became of the records of both."""
+    return [edited(results.Reading, "outcomes", "complete=complete and not shared, shared=shared", "complete=complete, shared=False")]
+
+
+@mutant
+@needs("narrow", "other_result", "record_fails")
+def a_later_result_replaces_what_is_known() -> Patches:
+    """A result that another attempt reads replaces what an earlier one said of a record."""
+    return [edited(journal, "_narrowed", 'if known.state == "accepted" else known', "")]

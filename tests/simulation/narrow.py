@@ -289,3 +289,35 @@ def cancelled_anywhere(rng: random.Random, drawn: Scenario) -> Scenario:
     faults = rng.choice((("cached_answer",), ("slow_answer",), ("cached_answer", "slow_answer"), ()))
     acts, odds = (first, Act("send", order=rng.choice((0, 1)))), rng.choice((0.3, 0.5))
     return _with(drawn, rng.choice((4, 8, 12)), acts, faults=faults, odds=odds, batch=rng.choice((1, 2)))
+
+
+@_family
+def equal_ones_fail(rng: random.Random, drawn: Scenario) -> Scenario:
+    """Of equal documents without a number some fail, and their lines are replayed."""
+    replays = tuple(Act("replay") for _ in range(rng.choice((1, 2))))
+    batch, odds = rng.choice((1, 2, 3)), rng.choice((0.3, 0.5))
+    return _with(drawn, 12, (Act("send", dead_letter=True), *replays), faults=("record_fails",), odds=odds, unnumbered=12, batch=batch)
+
+
+@_family
+def looked_up_in_two_goes(rng: random.Random, drawn: Scenario) -> Scenario:
+    """Of a batch one document is found, and the look-up of another one is not answered; later it is not there yet, or has failed."""
+    acts = (Act("send"), *(Act("reconcile", resend_absent=True) for _ in range(2)))
+    faults = ("silence_after", "look_up_fails", rng.choice(("record_fails", "record_fails", "look_up_lags")))
+    return _with(drawn, rng.choice((8, 12)), acts, faults=faults, odds=rng.choice((0.3, 0.5)), unnumbered=0, batch=rng.choice((2, 3)))
+
+
+@_family
+def shared_results(rng: random.Random, drawn: Scenario) -> Scenario:
+    """Two batches have one batchUuid, and their result comes after both know it."""
+    act, odds = Act("send", deadline=rng.choice((20.0, 120.0))), rng.choice((0.3, 0.5))
+    faults = ("repeated_uuid", "slow_processing", "swapped_result", "record_fails")
+    acts = (act, *(act for _ in range(rng.choice((0, 1)))))
+    return _with(drawn, 12, acts, faults=faults, odds=odds, unnumbered=rng.choice((0, 12)), batch=rng.choice((1, 2, 3)))
+
+
+@_family
+def results_twice(rng: random.Random, drawn: Scenario) -> Scenario:
+    """A result says little, and another attempt of the run reads it again."""
+    acts = tuple(Act("send") for _ in range(rng.choice((2, 3))))
+    return _with(drawn, 12, acts, faults=("other_result", "record_fails"), odds=rng.choice((0.3, 0.5)), batch=rng.choice((2, 3)))

@@ -50,6 +50,7 @@ from .books import (
     what_a_journal_says_otherwise,
     what_a_report_says_of_its_source,
     what_has_two_rows,
+    seen_since,
     what_is_taken_out,
     what_is_there_twice,
 )
@@ -169,6 +170,7 @@ class _Story(BaseStory):
         machine.on_work = self._working
         # The lines of the dead letter after the last act.
         self._lines: Counter[bytes] = Counter()
+        self._since: dict[bytes, int] = {}
         # By process, after how many more commits it is cancelled, and whether that is before the last of them.
         self._cancels: dict[Process, tuple[int, bool]] = {}
         # What is removed later can't be put back as the same file, which its mark knows: nothing branches off before.
@@ -250,6 +252,7 @@ class _Story(BaseStory):
         self.copies, self.was_restored, self.is_elsewhere, self.boots = moment["story"]
         self._put_back(moment["files"])
         self._lines = self._read_lines()
+        self._since = seen_since(self._lines, self._since, self.service.taken)
         self.branch = moment["commits"]
         self.machine.keeps_flushed = False
         self.world.note(f"the processes are killed after commit {self.branch}, and what was on the way is lost")
@@ -666,8 +669,9 @@ class _Story(BaseStory):
     def _keeps_lines(self, act: Act) -> None:
         """A dead letter keeps the lines of other runs, and a replay takes out only what the service has."""
         before, self._lines = self._lines, self._read_lines()
+        since, self._since = self._since, seen_since(self._lines, self._since, self.service.taken)
         if act.what == "replay":
-            if lost := what_is_taken_out(before, self._lines, self.service.taken):
+            if lost := what_is_taken_out(before, self._lines, self.service.taken, since):
                 self.violate("replay", f"{lost} were taken out of the dead letter, and the service has not taken them")
             return
         mine = {act.run_id, act.beside, act.together}
