@@ -59,6 +59,7 @@ _KEPT: Final[Mapping[KeptBecause, str]] = {
     "recent": "it is not old enough: see --older-than-days",
     "failures": "it has failed records: --with-failures removes it",
     "unfinished": "it is unfinished, or has records whose outcome is unknown: reconcile it, or --unfinished removes it",
+    "night": "another run of its name is kept, and a night is repeated with both",
 }
 
 
@@ -136,7 +137,8 @@ def prune(
 ) -> None:
     """Removes old runs from a journal: by default those that ended at least 30 days ago with every record succeeded.
 
-    A run in parts is removed as a whole, with the customers of its night, or not at all.
+    Runs of one name and client number, such as the customers and the documents of a night, are removed together or not at all. So is a
+    run in parts.
 
     The name of a removed run stays, so that the run is never resumed or started again. Its document numbers stay too, for
     --keep-numbers days.

@@ -152,13 +152,34 @@ def test_prune_says_what_it_keeps_and_why(call, served_, file, journal, document
     assert call("prune", journal, "--older-than-days", 0, "--with-failures").stdout == "1 run removed\n"
 
 
+def test_prune_keeps_the_customers_of_a_night_with_its_documents(call, served_, journal, document, tmp_path):
+    people, file = tmp_path / "customers.jsonl", tmp_path / "documents.jsonl"
+    people.write_bytes(lines({"customerNo": "1", "name": "Kari"}))
+    bare = [{**document("2"), "currencyAmounts": {"inclVat": amount}} for amount in (1, 2)]
+    for record in bare:
+        del record["documentNo"]
+    file.write_bytes(lines(document("1"), *bare))
+    night = ["nightly", "--customers", people, "--documents", file, "--journal", journal, "--run-id", "n"]
+    served_.ask(lambda sandbox: sandbox.reject_record("1", kind="documents"))
+    assert call(*night, env=served_.env).exit_code == 1
+    result = call("prune", journal, "--older-than-days", 0)
+    assert result.stdout == "0 runs removed\n"
+    assert "kept n: create customers" in result.stderr
+    assert "(1 succeeded): another run of its name is kept" in " ".join(result.stderr.split())
+    served_.ask(lambda sandbox: sandbox._ledger().rejects.clear())
+    taken = served_.ask(lambda sandbox: sandbox.documents.total_taken)
+    assert call(*night, env=served_.env).exit_code == 0
+    assert served_.ask(lambda sandbox: sandbox.documents.total_taken) == taken + 1
+    assert call("prune", journal, "--older-than-days", 0).stdout == "2 runs removed\n"
+
+
 def test_a_run_that_was_pruned(call, served_, file, journal):
     kept = ["push", "documents", file, "--journal", journal, "--run-id"]
     call(*kept, "one", env=served_.env)
     assert call("prune", journal, "--older-than-days", 0).exit_code == 0
     result = call(*kept, "one", env=served_.env)
     assert result.exit_code == 1
-    for words in ("'one'", "was pruned on 20", "another --run-id"):
+    for words in ("'one'", "was pruned on 20", "only new records with another --run-id", "a second time"):
         assert words in result.stderr
     assert "was pruned on" in call("reconcile", journal, "--run-id", "one", env=served_.env).stderr
     shown = call("status", journal)

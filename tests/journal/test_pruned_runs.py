@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+
 import pytest
 
-from amili_arm_async import BulkError, ConfigurationError, JournalError, prune_journal, read_journal
+from amili_arm_async import BulkError, ConfigurationError, JournalError, clock, prune_journal, read_journal
 from amili_arm_async.sandbox import Fault
 
-from ..support.sandbox_runs import client_of, customers, ends_after, invoices, plan, quick, send, writes
+from ..support.sandbox_runs import bare_invoices, client_of, customers, ends_after, invoices, plan, quick, send, writes
 
 pytestmark = pytest.mark.quick
 
@@ -54,9 +57,96 @@ async def test_only_a_run_in_which_every_record_succeeded_is_removed_unless_more
     assert await read_journal(journal) == []
 
 
-async def test_a_run_is_as_old_as_the_last_thing_that_was_done_in_it(arm, journal, monkeypatch):
-    from amili_arm_async import clock
+# --- runs of one name -------------------------------------------------------------------------------------------------------
 
+
+async def with_operations(journal, **settings):
+    """How many runs a prune removes, and by operation why the others are kept."""
+    reasons = {}
+    removed = await prune_journal(journal, on_kept=lambda run, why: reasons.setdefault(run.operation, list(why)), **settings)
+    return removed, reasons
+
+
+@pytest.mark.parametrize("update", [False, True])
+@pytest.mark.parametrize("failing", ["documents", "customers"])
+async def test_what_keeps_a_run_of_a_night_keeps_the_other_one(arm, sandbox, journal, failing, update):
+    operation = {"customers": f"customers.{'update' if update else 'create'}_batch", "documents": "documents.create_batch"}
+    sandbox.customers.seed(customers(3, "Ola"))
+    sandbox.reject_record("001" if failing == "customers" else "D001", kind=failing)
+    sources = {"customers": customers(3), "documents": [*invoices(2), *bare_invoices(3, start=10)]}
+    for kind, source in sources.items():
+        await send(arm, source, kind=kind, update=update and kind == "customers", journal=journal, **RUN)
+    other = "documents" if failing == "customers" else "customers"
+    await send(arm, invoices(1, start=20), journal=journal, run_id="another night")
+    assert await with_operations(journal, older_than=0) == (1, {operation[failing]: ["failures"], operation[other]: ["night"]})
+    # So it can be repeated: what has no number is not sent a second time.
+    taken = sandbox.documents.total_taken
+    sandbox._ledger().rejects.clear()
+    for kind, source in sources.items():
+        again = await send(arm, source, kind=kind, update=update and kind == "customers", journal=journal, **RUN)
+        assert set(again.counts) <= {"succeeded", "done_before"}
+    assert sandbox.documents.total_taken == taken + (failing == "documents")
+    assert await with_operations(journal, older_than=0) == (2, {})
+
+
+async def test_a_night_is_as_old_as_the_last_of_its_runs(arm, journal, monkeypatch):
+    begun = clock.unix_time()
+    await send(arm, customers(2), kind="customers", journal=journal, **RUN)
+    monkeypatch.setattr(clock, "unix_time", lambda: begun + 20 * DAY)
+    await send(arm, invoices(2), journal=journal, **RUN)
+    monkeypatch.setattr(clock, "unix_time", lambda: begun + 31 * DAY)
+    recent = ["recent"]
+    assert await with_operations(journal) == (0, {"customers.create_batch": recent, "documents.create_batch": recent})
+
+
+async def test_the_customers_stay_while_their_documents_are_sent(arm, journal):
+    is_read, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def source():
+        is_read.set()
+        await goes_on.wait()
+        yield invoices(1)[0]
+
+    await send(arm, customers(2), kind="customers", journal=journal, **RUN)
+    task = asyncio.create_task(send(arm, source(), journal=journal, **RUN))
+    await is_read.wait()
+    kept = {"customers.create_batch": ["night"], "documents.create_batch": ["running"]}
+    assert await with_operations(journal, older_than=0, unfinished=True, with_failures=True) == (0, kept)
+    goes_on.set()
+    await task
+    assert await with_operations(journal, older_than=0) == (2, {})
+
+
+async def test_a_run_that_another_client_number_has_of_the_same_name_is_removed(arm, sandbox, journal):
+    sandbox.reject_record("D000")
+    await send(arm, invoices(1), journal=journal, **RUN)
+    async with client_of(sandbox, 2219) as other:
+        await send(other, invoices(1, start=1), journal=journal, **RUN)
+    assert await kept(journal, older_than=0) == (1, {RUN["run_id"]: ("failures",)})
+
+
+async def test_a_night_whose_documents_are_begun_after_it_was_found_stays(arm, journal, monkeypatch):
+    await send(arm, customers(2), kind="customers", journal=journal, **RUN)
+    module = importlib.import_module(f"amili_arm_async.bulk.journal.{'postgres.prune' if isinstance(journal, str) else 'sqlite.inspect'}")
+    name = "_units" if isinstance(journal, str) else "_runs_of"
+    loop, find = asyncio.get_running_loop(), getattr(module, name)
+
+    def find_and_begin(*arguments):
+        monkeypatch.undo()
+        found = find(*arguments)
+        asyncio.run_coroutine_threadsafe(send(arm, invoices(1), journal=journal, **RUN), loop).result()
+        return found
+
+    monkeypatch.setattr(module, name, find_and_begin)
+    removed, reasons = await with_operations(journal, older_than=0)
+    assert (removed, any("running" in why for why in reasons.values())) == (0, True)
+    assert await with_operations(journal, older_than=0) == (2, {})
+
+
+# --- age --------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_run_is_as_old_as_the_last_thing_that_was_done_in_it(arm, journal, monkeypatch):
     begun = clock.unix_time()
     await send(arm, invoices(2), journal=journal, **RUN)
     monkeypatch.setattr(clock, "unix_time", lambda: begun + 20 * DAY)
@@ -88,7 +178,7 @@ async def test_a_pruned_run_is_never_begun_again(arm, sandbox, journal, kind):
     sent = writes(sandbox)
     for settings in ({}, {"resend_known": True} if kind == "documents" else {}):
         outcome = await send(arm, source, kind=kind, journal=journal, raises=JournalError, **RUN, **settings)
-        for words in (RUN["run_id"], "pruned on 20", "another run_id"):
+        for words in (RUN["run_id"], "pruned on 20", "only new records with another run_id", "without a number", "a second time"):
             assert words in str(outcome.error)
     assert writes(sandbox) == sent
 

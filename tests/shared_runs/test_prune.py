@@ -245,6 +245,27 @@ async def test_customers_keep_their_documents(
         assert (nights(postgres), await left(database)) == ([], [])
 
 
+async def test_what_keeps_the_documents_keeps_the_run_of_their_customers(
+    arm: ArmClient, sandbox: Sandbox, database: str, postgres: Server
+) -> None:
+    async def night() -> None:
+        for part in range(PARTS):
+            given = [{"customerNo": number, "name": "Kari"} for number in {document["customerNo"] for document in DOCUMENTS}]
+            options: Any = dict.fromkeys(("customer_options", "document_options"), quick(journal=database, run_id=RUN_ID))
+            await arm.nightly(customers=given, documents=DOCUMENTS, parts=PARTS, part=part, **options)
+
+    sandbox.reject_record(DOCUMENTS[0]["documentNo"], "no such district")
+    await night()
+    taken = sandbox.documents.total_taken
+    number, kept = await pruned(database)
+    assert (number, [(operation, why) for _, operation, _, why in kept]) == (0, [("customers", ["night"]), ("documents", ["failures"])])
+    sandbox._ledger().rejects.clear()
+    await night()
+    assert sandbox.documents.total_taken == taken + 1
+    assert await pruned(database) == (2, [])
+    assert (nights(postgres), await left(database)) == ([], [])
+
+
 async def test_a_night_whose_customers_were_not_sent_to_their_end_is_unfinished(
     arm: ArmClient, sandbox: Sandbox, database: str, postgres: Server
 ) -> None:

@@ -26,8 +26,8 @@ __all__ = [
     "whole_run",
 ]
 
-KeptBecause: TypeAlias = Literal["running", "recent", "failures", "unfinished"]
-"""Why a run was not removed."""
+KeptBecause: TypeAlias = Literal["running", "recent", "failures", "unfinished", "night"]
+"""Why a run was not removed. `night`: another run of the same name and client number was not."""
 
 OLDER_THAN: Final = 30 * 86_400.0
 KEEP_NUMBERS: Final = 400 * 86_400.0
@@ -188,15 +188,15 @@ async def prune_journal(
 ) -> int:
     """Removes old runs from a journal and frees the space. By default, only runs in which every record succeeded.
 
-    A shared run is removed as a whole or not at all, with the customers of its night: what keeps one part, or the customers, keeps all.
-    It is unfinished while a part was not begun.
+    Runs of one name and client number are removed together or not at all: what keeps the documents of a night keeps its customers, without
+    which it can't be repeated. So are the parts of a shared run. It is unfinished while a part was not begun.
 
     Two things are kept of a pruned run. Its name: starting or resuming it is refused. And, for a while, the numbers of the documents that
     it sent: other runs don't send them again (see `BulkOptions.resend_known`).
 
     Args:
         path: the path of the journal, or the URL of its database.
-        run_id: only this run: of a shared run, the name of the whole.
+        run_id: only the runs of this name: of a shared run, that of the whole.
         older_than: only runs without activity for so many seconds. Default 30 days.
         with_failures: also runs with records that are `failed`, `rejected`, `invalid` or `blocked`.
         unfinished: also runs that were cut off, or with records that are `accepted`, `unknown` or `not_sent`. A run in progress is never
@@ -204,7 +204,7 @@ async def prune_journal(
         keep_numbers: seconds for which to keep the document numbers of pruned runs, from the time they were pruned; a later prune deletes
             them. Default 400 days; 0 keeps none.
         on_kept: called with each run that is not removed, and the reasons: `running`, `recent` (see `older_than`), `failures`,
-            `unfinished`. Called in a thread.
+            `unfinished`; `night` where only another run of its name is kept for one of these. Called in a thread.
 
     Returns:
         The number of runs removed. A shared run is one.

@@ -61,5 +61,6 @@ def pruned_error(path: str | None, run_id: str, operation: str, when: float) -> 
     day = datetime.fromtimestamp(when, UTC).astimezone().isoformat(" ", "minutes")
     return JournalError(
         f"the run {run_id!r} ({operation}) of {journal} was pruned on {day}: the outcomes of its records are no longer known, "
-        "so nothing is sent under its name. Send new records with another run_id"
+        "so nothing is sent under its name. Send only new records with another run_id: documents without a number that succeeded would be "
+        "sent a second time"
     )

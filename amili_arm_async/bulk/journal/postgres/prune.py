@@ -1,8 +1,8 @@
-"""Prunes journals in PostgreSQL: a shared run, with the customers of its night, as a whole or not at all. Called in a thread."""
+"""Prunes journals in PostgreSQL: a shared run and all runs of a night as a whole or not at all. Called in a thread."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +15,7 @@ from ....postgres.lease import is_owned
 from ...outcomes import State
 from ...parts import part_of_name
 from ..inspect import JournalRun, whole_run
-from ..sqlite.inspect import last_activity, read_run, reasons_to_keep, remove_records
+from ..sqlite.inspect import Judged, Why, keep_together, last_activity, read_run, reasons_to_keep, remove_records, report_kept
 from ..sqlite.sent_numbers import forget_numbers
 from .inspect import opened
 from .store import note_change
@@ -81,9 +81,6 @@ class _Unit:
         return [run for run, _ in owned], [part for _, part in owned]
 
 
-Why = Callable[[JournalRun, float], list["KeptBecause"]]
-
-
 def prune(
     url: DatabaseUrl,
     run_id: str | None,
@@ -102,18 +99,10 @@ def prune(
         with connection.transaction():
             forget_numbers(connection, now - keep)
         with connection.transaction(reads=True):
-            units = list(_units(connection))
+            units = _units(connection)
         _refuse_part(units, run_id)
-        for unit in units:
-            if run_id not in {None, unit.run_id}:
-                continue
-            if (found := _prune(connection, unit, why, keep)) is None:
-                continue
-            run, reasons = found
-            if reasons:
-                kept(run, reasons)
-            else:
-                removed += 1
+        for night in _nights(unit for unit in units if run_id in {None, unit.run_id}):
+            removed += report_kept(_prune(connection, night, why, keep), kept)
     return removed
 
 
@@ -123,8 +112,16 @@ def _refuse_part(units: Sequence[_Unit], run_id: str | None) -> None:
         raise ConfigurationError(f"the run {run_id!r} is a part of the shared run {part[0]!r}, which is pruned as a whole: give that name")
 
 
-def _units(connection: Any) -> Iterator[_Unit]:
-    """Finds what can be removed, the oldest run first."""
+def _nights(units: Iterable[_Unit]) -> list[list[_Unit]]:
+    """Returns the units by night, the oldest first: all of a name and a client number, since whoever repeats a night needs all of them."""
+    found: dict[tuple[str, int], list[_Unit]] = {}
+    for unit in sorted(units, key=lambda unit: (min(unit.runs, default=0), unit.started)):
+        found.setdefault((unit.run_id, unit.client_no), []).append(unit)
+    return list(found.values())
+
+
+def _units(connection: Any) -> list[_Unit]:
+    """Finds what can be removed."""
     query = "SELECT run_id, operation, client_no, parts, base_url, started FROM shared_runs WHERE pruned IS NULL ORDER BY started"
     shared = {row[:3]: _Unit(*row) for row in connection.execute(query).fetchall()}
     by_name = {(unit.run_id, unit.client_no): unit for unit in shared.values()}
@@ -136,6 +133,8 @@ def _units(connection: Any) -> Iterator[_Unit]:
         if part is None or whole is None or whole.parts != part[2]:
             whole = _Unit(run_id, operation, client_no, 0, base_url, started)
             single.append(whole)
+            if operation == _CUSTOMERS:
+                by_name.setdefault((run_id, client_no), whole)
         whole.runs.append(run)
     query = "SELECT id, run_id, client_no, base_url, started FROM nights ORDER BY id"
     for night, run_id, client_no, base_url, started in connection.execute(query).fetchall():
@@ -144,35 +143,62 @@ def _units(connection: Any) -> Iterator[_Unit]:
             of = _Unit(run_id, _CUSTOMERS, client_no, 0, base_url, started)
             single.append(of)
         of.night = night
-    yield from sorted([*shared.values(), *single], key=lambda unit: (min(unit.runs, default=0), unit.started))
+    return [*shared.values(), *single]
 
 
-def _prune(connection: Any, unit: _Unit, why: Why, keep: float) -> tuple[JournalRun, Sequence[KeptBecause]] | None:
-    """Removes all of a unit in one transaction, unless there are reasons not to; returns None where another process has removed it."""
+def _prune(connection: Any, night: Sequence[_Unit], why: Why, keep: float) -> list[Judged]:
+    """Removes all units of a night in one transaction, unless one has a reason to stay. What another process has removed is left out."""
+    # Two that prune lock them in the same order.
+    night = sorted(night, key=lambda unit: unit.name)
     try:
         with connection.transaction():
-            is_free = _lock(connection, unit)
-            if _is_gone(connection, unit):
-                return None
-            if not is_free:
-                return _summary(connection, unit, running=True), ["running"]
-            run = _summary(connection, unit, running=False)
-            last = max([unit.started, *(last_activity(connection, one) for one in unit.runs)])
-            reasons = why(run, last)
-            if unit.night is not None:
-                customers, until = _customers(connection, unit)
-                of_customers = why(customers, max(last, until))
-                run = run if reasons else customers
-                reasons.extend(reason for reason in of_customers if reason not in reasons)
-            if not reasons:
-                _remove(connection, unit, keep)
-            return run, reasons
+            free = [_lock(connection, unit) for unit in night]
+            there = [(unit, is_free) for unit, is_free in zip(night, free, strict=True) if not _is_gone(connection, unit)]
+            last = max((last_activity(connection, run) for unit, _ in there for run in unit.runs), default=0.0)
+            if there and _has_grown(connection, night):
+                return [_running(connection, unit) for unit, _ in there]
+            judged = [_judge(connection, unit, why, last) if is_free else _running(connection, unit) for unit, is_free in there]
+            if not keep_together(judged):
+                for unit, _ in there:
+                    _remove(connection, unit, keep)
+            return judged
     except JournalError as exc:
         # Its owner has a transaction open, or somebody is about to begin it.
         if getattr(exc.__cause__, "sqlstate", None) != LOCKED:
             raise
     with connection.transaction(reads=True):
-        return _summary(connection, unit, running=True), ["running"]
+        return [_running(connection, unit) for unit in night if not _is_gone(connection, unit)]
+
+
+def _has_grown(connection: Any, night: Sequence[_Unit]) -> bool:
+    """Tells whether something of a night was begun after its units were found."""
+    of_name = "WHERE run_id = ? AND client_no = ?"
+    query = (
+        f"SELECT 1 FROM runs {of_name} AND pruned IS NULL AND id <> ALL(?::bigint[]) "  # noqa: S608 - our own words
+        f"UNION ALL SELECT 1 FROM shared_runs {of_name} AND pruned IS NULL AND operation <> ALL(?::text[]) "
+        f"UNION ALL SELECT 1 FROM nights {of_name} AND id <> ALL(?::bigint[]) LIMIT 1"
+    )
+    name = night[0].run_id, night[0].client_no
+    runs = [run for unit in night for run in unit.runs]
+    nights = [unit.night for unit in night if unit.night is not None]
+    values = (*name, runs, *name, [unit.operation for unit in night if unit.parts], *name, nights)
+    return connection.execute(query, values).fetchone() is not None
+
+
+def _running(connection: Any, unit: _Unit) -> Judged:
+    return _summary(connection, unit, running=True), ["running"]
+
+
+def _judge(connection: Any, unit: _Unit, why: Why, last: float) -> Judged:
+    """Returns a unit as a run, and the reasons why it is not removed; last: Unix time of the last activity of the night."""
+    run = _summary(connection, unit, running=False)
+    reasons = why(run, max(last, unit.started))
+    if unit.night is not None:
+        customers, until = _customers(connection, unit)
+        of_customers = why(customers, max(last, unit.started, until))
+        run = run if reasons else customers
+        reasons.extend(reason for reason in of_customers if reason not in reasons)
+    return run, reasons
 
 
 def _lock(connection: Any, unit: _Unit) -> bool:

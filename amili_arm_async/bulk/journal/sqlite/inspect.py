@@ -8,6 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from .... import clock
 from ....errors import JournalError
@@ -25,17 +26,27 @@ from .sent_numbers import forget_numbers, keep_numbers
 from .store import CRASHED, IN_PROGRESS
 
 __all__ = [
+    "Judged",
+    "Why",
     "adopt",
     "find_runs",
+    "keep_together",
     "last_activity",
     "prune",
     "read",
     "read_run",
     "reasons_to_keep",
     "remove_records",
+    "report_kept",
     "runs_of",
     "stale_reason",
 ]
+
+Why: TypeAlias = Callable[[JournalRun, float], list[KeptBecause]]
+"""Says why a run is not removed: called with the run, and the Unix time of its last activity."""
+
+Judged: TypeAlias = tuple[JournalRun, list[KeptBecause]]
+"""A run, and the reasons why it is not removed."""
 
 
 def read(path: str | os.PathLike[str], *, keys: bool, pruned: bool) -> list[JournalRun]:
@@ -210,19 +221,9 @@ def prune(
             forgotten = connection.execute("SELECT count(*) FROM numbers").fetchone()[0]
             forget_numbers(connection, now - keep)
             forgotten -= connection.execute("SELECT count(*) FROM numbers").fetchone()[0]
-            query = "SELECT id FROM runs WHERE pruned IS NULL AND run_id = coalesce(?, run_id) ORDER BY id"
-            for (run,) in connection.execute(query, (run_id,)).fetchall():
-                if (held := lock(path, run)) is None:
-                    kept(read_run(connection, run, keys=False, running=True), ["running"])
-                    continue
-                try:
-                    found, reasons = _remove(connection, run, why, keep)
-                finally:
-                    held.release()
-                if reasons:
-                    kept(found, reasons)
-                else:
-                    removed += 1
+            query = "SELECT run_id, client_no FROM runs WHERE pruned IS NULL AND run_id = coalesce(?, run_id)"
+            for name in connection.execute(f"{query} GROUP BY 1, 2 ORDER BY min(id)", (run_id,)).fetchall():
+                removed += report_kept(_prune(connection, path, name, why, keep), kept)
             if removed or forgotten:
                 connection.execute("VACUUM")
         except sqlite3.Error as exc:
@@ -230,10 +231,8 @@ def prune(
     return removed
 
 
-def reasons_to_keep(
-    now: float, older_than: float, *, with_failures: bool, unfinished: bool
-) -> Callable[[JournalRun, float], list[KeptBecause]]:
-    """Returns what says why a run is not removed: called with the run, and the Unix time of its last activity.
+def reasons_to_keep(now: float, older_than: float, *, with_failures: bool, unfinished: bool) -> Why:
+    """Returns what says why a run is not removed.
 
     Args:
         now: Unix time.
@@ -251,22 +250,76 @@ def reasons_to_keep(
     return why
 
 
-def _remove(
-    connection: sqlite3.Connection, run: int, why: Callable[[JournalRun, float], list[KeptBecause]], keep: float
-) -> tuple[JournalRun, list[KeptBecause]]:
-    """Removes a run that is locked here, unless `why` gives reasons not to."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        found = read_run(connection, run, keys=False, running=False)
-        reasons = why(found, last_activity(connection, run))
-        if not reasons and found.pruned is None:
-            remove_records(connection, run, keep)
-        connection.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-    return found, reasons
+def keep_together(judged: Sequence[Judged]) -> bool:
+    """Says why the runs of a night stay: where one does, all do, since whoever repeats the night needs all of them.
+
+    Args:
+        judged: the runs, each with its own reasons to stay; it gets another one where only others have some.
+
+    Returns:
+        Whether they stay.
+    """
+    stay = any(reasons for _, reasons in judged)
+    for _, reasons in judged:
+        if stay and not reasons:
+            reasons.append("night")
+    return stay
+
+
+def report_kept(judged: Sequence[Judged], kept: Callable[[JournalRun, Sequence[KeptBecause]], object]) -> int:
+    """Reports the runs that were not removed.
+
+    Args:
+        judged: the runs, each with the reasons why it was not.
+        kept: called with those that have some.
+
+    Returns:
+        The number of those that were removed.
+    """
+    for run, reasons in judged:
+        if reasons:
+            kept(run, reasons)
+    return sum(not reasons for _, reasons in judged)
+
+
+def _prune(connection: sqlite3.Connection, path: str, name: tuple[str, int], why: Why, keep: float) -> list[Judged]:
+    """Removes all runs of a name and a client number, or none of them."""
+    with contextlib.ExitStack() as held:
+        free: set[int] = set()
+        for run in (runs := _runs_of(connection, name)):
+            if (one := lock(path, run)) is not None:
+                held.callback(one.release)
+                free.add(run)
+        if len(free) < len(runs):
+            # Nothing is written: the process of such a run may have locked the journal.
+            judged = _judge(connection, runs, free, why)
+            keep_together(judged)
+            return judged
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # One may have been begun, or removed, since.
+            runs = _runs_of(connection, name)
+            judged = _judge(connection, runs, free, why)
+            if not keep_together(judged):
+                for run in runs:
+                    remove_records(connection, run, keep)
+            connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+    return judged
+
+
+def _runs_of(connection: sqlite3.Connection, name: tuple[str, int]) -> list[int]:
+    query = "SELECT id FROM runs WHERE run_id = ? AND client_no = ? AND pruned IS NULL ORDER BY id"
+    return [run for (run,) in connection.execute(query, name).fetchall()]
+
+
+def _judge(connection: sqlite3.Connection, runs: Sequence[int], free: set[int], why: Why) -> list[Judged]:
+    last = max((last_activity(connection, run) for run in runs), default=0.0)
+    found = [(read_run(connection, run, keys=False, running=run not in free), run in free) for run in runs]
+    return [(run, why(run, last) if is_free else ["running"]) for run, is_free in found]
 
 
 def remove_records(connection: sqlite3.Connection, run: int, keep: float) -> None:
