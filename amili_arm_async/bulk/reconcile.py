@@ -36,6 +36,10 @@ __all__ = ["Reconciler", "StaleJournalCheck"]
 _NEWEST: Final = 2**62
 """Larger than any batch id."""
 
+_FRESH: Final = 1.0
+"""Seconds since its look-ups began in which a batch is sent again without others: somebody else may have sent its documents meanwhile. A
+look-up and a request may take as long, so that a shorter time would prevent little more."""
+
 _STALE: Final = "the journal is out of date, or a copy"
 _ADOPT: Final = "If the file was moved on purpose, run `amili-arm adopt` with its path"
 
@@ -189,8 +193,8 @@ class Reconciler(_LookUpWork):
         self._sender = sender
         self._adopt = adopt
         self._observers = observers
-        # Batches that are absent as a whole, and the forms of their numbers.
-        self._absent: dict[int, frozenset[NumberForm]] = {}
+        # Batches that are absent as a whole: the forms of their numbers, and when their look-ups began.
+        self._absent: dict[int, tuple[frozenset[NumberForm], float]] = {}
         self._waiting: int | None = None
 
     async def run(self) -> None:
@@ -235,6 +239,7 @@ class Reconciler(_LookUpWork):
 
     async def _reconcile_batch(self, batch: UnknownBatch) -> None:
         """Looks up the documents of a batch."""
+        began = clock.steady_time()
         found = await self._look_up(batch)
         unknown = {position: found[position] for position in batch.unknown if position in found}
         proved_before = any(outcome.reason in _PROVES_TAKEN for outcome in batch.unknown.values())
@@ -255,7 +260,7 @@ class Reconciler(_LookUpWork):
             unknown = dict.fromkeys(unknown, Outcome("unknown", "absent", _MAY_BE_SENT.format(sender)))
             outcomes |= unknown
         if may_resend:
-            self._absent[batch.id] = frozenset(form_of(batch.keys[position] or "") for position in unknown)
+            self._absent[batch.id] = frozenset(form_of(batch.keys[position] or "") for position in unknown), began
         for outcome in self._store.looked_up(batch, outcomes, frozenset(unknown) if may_resend else frozenset()):
             self._tracker.publish(outcome)
 
@@ -275,16 +280,24 @@ class Reconciler(_LookUpWork):
         if not self._absent:
             return
         proofs = self._proofs(settling, next(iter(self._absent)))
-        missing = await proofs.missing(form for forms in self._absent.values() for form in forms)
-        for number, forms in self._absent.items():
+        missing = await proofs.missing(form for forms, _ in self._absent.values() for form in forms)
+        for number, (forms, _) in list(self._absent.items()):
             if self._control.reason is not None:
                 return
             if (why := _without_proof(forms & missing) or await self._why_blocked(number)) is not None:
                 await self._leave_absent(number, why)
-            elif (found := await self._store.enter_again(number)) is not None:
+            elif await self._is_still_absent(number) and (found := await self._store.enter_again(number)) is not None:
                 in_flight, _ = self._tracker.enter(*found)
                 in_flight.before = ABSENT
                 await self._sender.deliver(in_flight)
+
+    async def _is_still_absent(self, number: int) -> bool:
+        """Looks the documents of a batch up again where that was not just now."""
+        _, began = self._absent[number]
+        if clock.steady_time() - began > _FRESH:
+            del self._absent[number]
+            await self._reconcile_batch(await self._store.read(number))
+        return number in self._absent and self._control.reason is None
 
     async def _why_blocked(self, number: int) -> str | None:
         """Returns why a batch must not be sent again, though it is absent: what a document of it depends on has failed since then."""

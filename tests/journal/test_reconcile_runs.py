@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from amili_arm_async import BulkError, Reconcile, clock
+from amili_arm_async.bulk import lookups as lookups_module
 from amili_arm_async.sandbox import Fault
 
 from ..support.sandbox_runs import (
@@ -185,6 +186,66 @@ async def test_send_again_what_is_not_there(arm, sandbox, journal, way):
     sent = writes(sandbox)
     assert (await send(arm, source[::-1], journal=journal, **RUN)).counts == {"done_before": 8}
     assert writes(sandbox) == sent
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Does something, and lets seconds pass, after what is absent was looked up and before it is sent again."""
+
+    def do(action, seconds):
+        missing, now = lookups_module.LookUpProofs.missing, clock.steady_time
+
+        async def act_first(*arguments):
+            monkeypatch.undo()
+            await action()
+            monkeypatch.setattr(clock, "steady_time", lambda: now() + seconds)
+            return await missing(*arguments)
+
+        monkeypatch.setattr(lookups_module.LookUpProofs, "missing", act_first)
+
+    return do
+
+
+@WAYS
+@pytest.mark.parametrize("content", [1, 999])
+async def test_what_somebody_else_has_sent_since_it_was_looked_up_is_not_sent_again(arm, sandbox, journal, meanwhile, way, content):
+    async def somebody_else():
+        sandbox.documents.seed([invoice("D001", content)])
+
+    meanwhile(somebody_else, 2.0)
+    faults, settings = [None, Fault.reset_before()], Reconcile(settle=0.06, resend_absent=True)
+    source = [invoice("D900", 900), invoice("D901", 901), *invoices(2)]
+    run_outcome = await looked_up(arm, sandbox, journal, source, faults, way, settings=settings, deadline=0.05)
+    assert sandbox.documents.total_taken == 2, "those of the other batch"
+    reasons = {"unknown/batch_taken": 1, **({"unknown/key_conflict": 1} if content == 999 else {})}
+    assert run_outcome.reasons == reasons
+    assert (await the_run(journal)).counts == {"succeeded": 4 - len(reasons), "unknown": len(reasons)}
+
+
+@WAYS
+async def test_what_can_no_longer_be_looked_up_is_not_sent_again(arm, sandbox, journal, meanwhile, way):
+    async def nothing_answers():
+        sandbox.inject(Fault.status(500), method="GET", path="/documents/D001", times=None)
+
+    meanwhile(nothing_answers, 2.0)
+    faults, settings = [None, Fault.reset_before()], Reconcile(settle=0.06, resend_absent=True)
+    source = [invoice("D900", 900), invoice("D901", 901), *invoices(2)]
+    run_outcome = await looked_up(arm, sandbox, journal, source, faults, way, settings=settings, deadline=0.05)
+    assert run_outcome.reasons == {"unknown/absent": 1, "unknown/not_looked_up": 1}
+    assert sandbox.documents.total_taken == 2
+
+
+@pytest.mark.parametrize(("seconds", "again"), [(0.0, 0), (2.0, 4)])
+async def test_what_was_just_looked_up_is_sent_again_at_once(arm, sandbox, journal, meanwhile, seconds, again):
+    async def nothing():
+        pass
+
+    meanwhile(nothing, seconds)
+    faults, settings = [None, Fault.reset_before(), Fault.reset_before()], Reconcile(settle=0.06, resend_absent=True)
+    run_outcome = await looked_up(arm, sandbox, journal, invoices(6), faults, "in the run", settings=settings, deadline=0.05)
+    assert run_outcome.counts == {"succeeded": 6}
+    assert lookups(sandbox) == 4 + again + 1, "one is the proof"
+    assert not list(sandbox.documents.doubles())
 
 
 @WAYS
