@@ -159,7 +159,9 @@ def decide_customer(entries: list[ResumeEntry], content: int, place: int) -> Dec
             # What was sent before it and comes after it in the source must be sent again, to be the last one at the server, too.
             entry.overtaken |= entry.content != content and (entry.batch, entry.position) < (taken.batch, taken.position)
         return Decision(send=False, taken=taken)
-    replaced = equal[:1] or [entry for entry in free if entry.state not in TAKEN][:1]
+    # What was never sent has no fingerprint. It comes first: no other record is the one of an entry that has another fingerprint.
+    others = sorted((entry for entry in free if entry.state not in TAKEN), key=lambda entry: entry.content != -1)
+    replaced = equal[:1] or others[:1]
     # What is sent again now overwrites all unclaimed records. Those come later in the source, so they must be sent again, too.
     overtakes = [entry for entry in free if entry not in replaced]
     for entry in overtakes:

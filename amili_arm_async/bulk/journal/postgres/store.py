@@ -177,11 +177,6 @@ class PostgresRunStore(RunStore):
         """Whether this attempt ends the run when its source is read to the end: a replay has only some of its records."""
         return self.has_source and self.reads_all
 
-    def _forget_unsent(self, connection: Any) -> None:
-        # The report over all parts is made of the journal, and a replay may have only some of what was not sent.
-        if self.part is None or self.reads_all:
-            super()._forget_unsent(connection)
-
     def _note(self, connection: PostgresConnection) -> int:
         return note_change(connection, self.key.operation, self.key.client_no, self.key.base_url)
 
@@ -199,7 +194,7 @@ class PostgresRunStore(RunStore):
             # In a file of this process: it belongs to no transaction of the database.
             self._table = temporary_database("")
             self._table.execute("BEGIN")
-        return Index(connection, self._table)
+        return Index(connection, self._table, self._reader(connection))
 
     def sender_of(self, connection: Any, batch: int) -> str | None:
         """Returns who may still be about to send a batch of an earlier attempt. See `RunStore`."""

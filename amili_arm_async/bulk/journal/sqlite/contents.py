@@ -12,9 +12,9 @@ from ...fingerprints import content_digest, content_name
 from ...outcomes import REPEATED
 from ..matching import ENTRY_MAY_BE_ON_SERVER, OTHER_CONTENT, ResumeDecisions, ResumeEntry, furthest, overtake_older
 from .index import Index, names_of, read_records
-from .queries import body_of, ids, superseded
+from .queries import NEVER_SENT, body_of, ids, superseded
 
-__all__ = ["Contents", "decide_unsent", "hide_unsent"]
+__all__ = ["Contents", "decide_unsent", "hide_left", "hide_unsent"]
 
 
 def decide_unsent(
@@ -105,6 +105,29 @@ def hide_unsent(connection: sqlite3.Connection, index: Callable[[], Index], run:
             if (row := next((row for row in rows if row not in replaced), None)) is not None:
                 replaced.add(row)
     connection.executemany("INSERT INTO superseded VALUES (?, ?) ON CONFLICT DO NOTHING", replaced)
+
+
+def hide_left(connection: sqlite3.Connection, index: Callable[[], Index], run: int, attempt: int, *, is_document: bool) -> None:
+    """Hides the rows of records that a replay did not send, beside those of earlier attempts, which stand. Of documents only those that
+    have no identity, because they were refused before they had one: see `hide_unsent`.
+
+    Args:
+        connection: of the journal.
+        index: returns the records of earlier attempts; called if there are such rows.
+        run: the id of the run.
+        attempt: the number of this attempt.
+        is_document: whether they are documents.
+    """
+    hidden: list[tuple[int, int]] = []
+    gone = lru_cache(maxsize=1000)(partial(superseded, connection))
+    for batch in ids(connection, run, f"attempt = {attempt:d} AND {NEVER_SENT}"):
+        names = read_records(connection, batch)[0]
+        found = index().find(names) if not is_document else {}
+        for position, name in enumerate(names):
+            earlier = (entry for entry in found.get(name, ()) if entry.state != "current" and entry.position not in gone(entry.batch))
+            if name.startswith("?") or any(earlier):
+                hidden.append((batch, position))
+    connection.executemany("INSERT INTO superseded VALUES (?, ?) ON CONFLICT DO NOTHING", hidden)
 
 
 class Contents:

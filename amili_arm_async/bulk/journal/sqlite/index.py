@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from .... import codec
 from ...fingerprints import keyed_name
 from ..matching import ResumeEntry
 
-__all__ = ["SELECT_RECORDS", "Index", "names_of", "parse_records", "read_keyed", "read_records"]
+__all__ = ["SELECT_RECORDS", "Index", "Records", "names_of", "parse_records", "read_keyed", "read_records"]
 
 SELECT_RECORDS: Final = "SELECT keys, prints, names, first, places FROM records WHERE batch = ?"
+
+Records: TypeAlias = tuple[list[str], Sequence[int], Sequence[int]]
+"""The identities of records, their fingerprints, and their places in the source."""
 
 _COLUMNS: Final = "name, state, content, batch, position, claimed, overtaken"
 
@@ -38,10 +41,12 @@ class Index:
     Args:
         connection: of the journal.
         table: the connection that the temporary table belongs to.
+        read: reads the identities, fingerprints and places of the records of a batch.
     """
 
-    def __init__(self, connection: sqlite3.Connection, table: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, table: sqlite3.Connection, read: Callable[[int], Records]) -> None:
         self._connection = connection
+        self._read = read
         self._table = table
         table.execute("DROP TABLE IF EXISTS temp.entries")
         table.execute(
@@ -61,7 +66,7 @@ class Index:
         self._table.execute("CREATE INDEX temp.entries_name ON entries (name)")
 
     def _entries_of(self, batch: int, states: Iterable[str], earlier: Iterator[int]) -> Iterator[tuple[str, ResumeEntry]]:
-        names, prints, places = read_records(self._connection, batch)
+        names, prints, places = self._read(batch)
         gone, overtaken = (
             {row[0] for row in self._connection.execute(f"SELECT position FROM {table} WHERE batch = ?", (batch,))}  # noqa: S608
             for table in ("superseded", "overtaken")
@@ -129,7 +134,7 @@ class Index:
             last = rows[-1][0]
 
 
-def read_records(connection: sqlite3.Connection, batch: int) -> tuple[list[str], Sequence[int], Sequence[int]]:
+def read_records(connection: sqlite3.Connection, batch: int) -> Records:
     """Reads the records of a batch.
 
     Args:
@@ -142,7 +147,7 @@ def read_records(connection: sqlite3.Connection, batch: int) -> tuple[list[str],
     return parse_records(connection.execute(SELECT_RECORDS, (batch,)).fetchone())
 
 
-def parse_records(row: Sequence[Any]) -> tuple[list[str], Sequence[int], Sequence[int]]:
+def parse_records(row: Sequence[Any]) -> Records:
     """Returns what `read_records` does.
 
     Args:

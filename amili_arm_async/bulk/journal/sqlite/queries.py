@@ -12,11 +12,14 @@ from typing import Any, Final
 
 from .... import codec
 from ....clock import Stamp
+from ...chunking import split_json_objects
+from ...fingerprints import content_name
 from ...outcomes import ACCEPTED, MAY_BE_ON_SERVER, NOT_EXPLAINED, UNCERTAIN, Outcome, State, can_be_looked_up
 from ..protocol import AcceptedBatch, UnknownBatch
-from .index import Index, read_records
+from .index import Index, Records, read_records
 
 __all__ = [
+    "NEVER_SENT",
     "NOT_AWAITED",
     "SELECT_ROW",
     "SELECT_SUPERSEDED",
@@ -29,6 +32,7 @@ __all__ = [
     "parse_row",
     "places_of",
     "read_exceptions",
+    "read_identified",
     "read_open",
     "read_outcomes",
     "read_row",
@@ -48,6 +52,9 @@ _PACKED: Final = b"\0zlib"
 """How a text begins that is compressed."""
 
 SELECT_ROW: Final = "SELECT records, state, final, reason, message, exceptions FROM batches WHERE id = ?"
+
+NEVER_SENT: Final = "tries = 0 AND sent IS NULL AND state = 'settled'"
+"""Which batches hold what was never sent, whatever is said of it."""
 
 SELECT_SUPERSEDED: Final = "SELECT position FROM superseded WHERE batch = ?"
 
@@ -140,9 +147,13 @@ def states_of(connection: sqlite3.Connection, batch: int) -> list[str]:
 
 def entry_states_of(connection: sqlite3.Connection, batch: int) -> list[str]:
     """Returns the state of each record of a batch as a `ResumeEntry` has it: `ambiguous` for what failed where an earlier attempt may have
-    been accepted."""
+    been accepted, and `not_sent` for what is unknown only because it was not compared or looked up."""
     states = states_of(connection, batch)
-    if connection.execute("SELECT was_ambiguous FROM batches WHERE id = ?", (batch,)).fetchone()[0]:
+    query = f"SELECT was_ambiguous, {NEVER_SENT} FROM batches WHERE id = ?"  # noqa: S608 - our own words
+    was_ambiguous, never_sent = connection.execute(query, (batch,)).fetchone()
+    if never_sent:
+        return ["not_sent" if state in MAY_BE_ON_SERVER else state for state in states]
+    if was_ambiguous:
         return [state if state == "open" or state in MAY_BE_ON_SERVER else "ambiguous" for state in states]
     return states
 
@@ -162,6 +173,27 @@ def body_of(connection: sqlite3.Connection, batch: int) -> bytes | None:
     """Returns the JSON that was sent, or None if it was not kept."""
     row = connection.execute("SELECT body FROM bodies WHERE batch = ?", (batch,)).fetchone()
     return _unpacked(bytes(row[0])) if row is not None else None
+
+
+def read_identified(connection: sqlite3.Connection, batch: int, *, is_document: bool) -> Records:
+    """Reads the records of a batch as `read_records` does, and makes the identities that were not recorded because nothing was sent, where
+    the text is kept.
+
+    Args:
+        connection: of the journal.
+        batch: its id.
+        is_document: whether they are documents.
+
+    Returns:
+        Their identities, fingerprints and places in the source.
+    """
+    names, prints, places = read_records(connection, batch)
+    if any(name.startswith("?") for name in names) and (body := body_of(connection, batch)) is not None:
+        # What could not be read has no identity.
+        with contextlib.suppress(*codec.DecodeFailure, ValueError, RecursionError):
+            found = zip(names, split_json_objects(body), strict=True)
+            names = [content_name(text, document=is_document) if name.startswith("?") else name for name, text in found]
+    return names, prints, places
 
 
 def packed(pieces: Iterable[bytes]) -> bytes:

@@ -12,12 +12,9 @@ from .... import clock
 from ....errors import JournalError
 from ....sqlite.file import connect, path_of
 from ....sqlite.lock import is_locked
-from ...chunking import split_json_objects
-from ...fingerprints import content_name
 from ..protocol import JournalRecord
 from ..run_key import RunKey, pruned_error
-from .index import read_records
-from .queries import body_of, ids_in_order, states_of, superseded
+from .queries import ids_in_order, read_identified, states_of, superseded
 from .schema import broken, open_journal
 
 __all__ = ["SqliteReplayJournals", "find_named", "note_written", "records_of"]
@@ -120,16 +117,8 @@ def records_of(connection: sqlite3.Connection, batch: int, *, is_document: bool)
     Yields:
         The records.
     """
-    names, prints, _ = read_records(connection, batch)
+    names, prints, _ = read_identified(connection, batch, is_document=is_document)
     gone = superseded(connection, batch)
-    texts: list[bytes] | None = None
     for position, (name, state) in enumerate(zip(names, states_of(connection, batch), strict=True)):
-        if position in gone:
-            continue
-        if name.startswith("?"):
-            # It was never sent, so its identity was not recorded.
-            if texts is None:
-                body = body_of(connection, batch)
-                texts = split_json_objects(body) if body is not None else []
-            name = content_name(texts[position], document=is_document) if texts else name  # noqa: PLW2901 - it is the same record
-        yield JournalRecord(name, state, prints[position] if len(prints) else -1)
+        if position not in gone:
+            yield JournalRecord(name, state, prints[position] if len(prints) else -1)

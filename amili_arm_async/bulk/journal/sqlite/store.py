@@ -25,14 +25,15 @@ from ..matching import ENTRY_MAY_BE_ON_SERVER, Decision, ResumeDecisions, Resume
 from ..newer_records import NewerRecords
 from ..protocol import StaleSince
 from ..run_key import RunKey, running_error
-from .contents import Contents, decide_unsent, hide_unsent
+from .contents import Contents, decide_unsent, hide_left, hide_unsent
 from .find_run import find_run
 from .in_order import DoneInOrder
-from .index import Index, names_of
+from .index import Index, Records, names_of
 from .mark import JournalMark, Mark
 from .newer_records import newer_records, place_of
 from .other_runs import OtherRuns
 from .queries import (
+    NEVER_SENT,
     NOT_AWAITED,
     body_of,
     entry_states_of,
@@ -41,6 +42,7 @@ from .queries import (
     keys_of,
     left_behind,
     places_of,
+    read_identified,
     read_row,
     read_unknown,
     span_of,
@@ -49,6 +51,12 @@ from .queries import (
 from .sent_numbers import spans_of_keys
 
 __all__ = ["OpenedRun", "RunStore", "row_of_records"]
+
+_NEVER_LEFT: Final = "state = 'queued' AND tries = 0"
+"""Which batches an attempt entered, and neither sent nor gave an outcome."""
+
+_UNSENT: Final = frozenset({"not_sent", "invalid", "blocked"})
+"""The states of what was never sent, as a `ResumeEntry` has them."""
 
 KEPT_BYTES: Final = 64_000_000
 """Most bytes of text to keep of documents of a run that succeeded."""
@@ -121,7 +129,6 @@ class RunStore:
         contents: compares documents whose text is kept.
         kept_bytes: bytes of text kept of documents that succeeded.
         only_latest: whether a customer is done only if what succeeded is the latest that the run sent for it.
-        was_cut_off: whether no attempt before this one, if there was one, has read the source to its end.
         new_since: the first attempt whose records may be newer than what other runs left in the dead letter.
     """
 
@@ -152,7 +159,6 @@ class RunStore:
     kept_bytes: int = 0
     only_latest: bool = False
     new_since: int = 1
-    was_cut_off: bool = False
 
     # --- begin and end ----------------------------------------------------------------------------------------------------
 
@@ -181,15 +187,15 @@ class RunStore:
             self.mark.begin(connection, now=now, deadline=deadline)
         low, high = self.span
         self.token = secrets.token_hex(8)
-        read = "SELECT token, written, ended IS NULL AND attempts > 0 FROM runs WHERE id = ?"
-        self.previous, written, self.was_cut_off = connection.execute(read, (self.id,)).fetchone()
+        read = "SELECT token, written, ended FROM runs WHERE id = ?"
+        self.previous, written, ended = connection.execute(read, (self.id,)).fetchone()
         connection.execute(
             "UPDATE runs SET attempts = attempts + 1, process = ?, token = ?, deadline = CASE WHEN deadline < ? THEN ? ELSE deadline END"
             " WHERE id = ?",
             (process, self.token, deadline, deadline, self.id),
         )
         if self.ends_run:
-            # Else it stays as it was: reconciling a run that was cut off does not complete it.
+            # Else it stays as it was: a reconcile or a replay does not complete a run that was cut off, nor cuts off one that was not.
             connection.execute("UPDATE runs SET ended = NULL WHERE id = ?", (self.id,))
         self.attempt = connection.execute("SELECT attempts FROM runs WHERE id = ?", (self.id,)).fetchone()[0]
         # Whether the run has ended does not matter: the dead letter is written after that, and may not have been.
@@ -204,8 +210,12 @@ class RunStore:
             "UPDATE batches SET state = 'settled', final = 'not_sent', reason = 'crashed' WHERE state = 'queued' AND id BETWEEN ? AND ?",
             (low, high),
         )
-        if self.has_source:
-            self._forget_unsent(connection)
+        if self.has_source and self.reads_all:
+            # It will be read from the source again.
+            self._remove(connection, NEVER_SENT)
+        elif self.has_source and ended is not None:
+            # Its source was read to the end, so a replay that was killed was about to send these: what they were to replace stands.
+            self._remove(connection, f"{NEVER_SENT} AND reason = 'crashed'")
         rows = connection.execute("SELECT max(id), count(*) FROM batches WHERE id BETWEEN ? AND ?", (low, high)).fetchone()
         self.is_resumed = rows[1] > 0
         awaited = "uuid IS NOT NULL AND (state = 'open' OR final = 'accepted' OR exceptions LIKE '%\"accepted\"%')"
@@ -224,9 +234,9 @@ class RunStore:
 
     @property
     def ends_run(self) -> bool:
-        """Whether this attempt ends the run when its source is read to the end: not where that has only some records of a run that was cut
-        off."""
-        return self.has_source and (self.reads_all or not self.was_cut_off)
+        """Whether this attempt ends the run when its source is read to the end: not where that has only some records of an earlier
+        attempt."""
+        return self.has_source and (self.reads_all or self.previous is None)
 
     def _take(self, earlier: int) -> None:
         """Locks the run for this process; `earlier` is the process that began it last."""
@@ -244,8 +254,11 @@ class RunStore:
     def _make_mark(self) -> Mark:
         return JournalMark(self.path, self.original)
 
+    def _reader(self, connection: sqlite3.Connection) -> Callable[[int], Records]:
+        return partial(read_identified, connection, is_document=not self.key.safe)
+
     def _new_index(self, connection: sqlite3.Connection) -> Index:
-        return Index(connection, connection)
+        return Index(connection, connection, self._reader(connection))
 
     def sender_of(self, connection: sqlite3.Connection, batch: int) -> str | None:
         """Returns who may still be about to send a batch of an earlier attempt; None: nobody, as the lock on a file proves.
@@ -310,15 +323,13 @@ class RunStore:
         assert found is not None
         return found
 
-    def _forget_unsent(self, connection: sqlite3.Connection) -> None:
-        """Deletes what was never sent: it will be read from the source again, in a replay only if it may be sent."""
+    def _remove(self, connection: sqlite3.Connection, which: str) -> None:
+        """Removes the batches of the run that satisfy a condition in SQL."""
         low, high = self.span
-        unsent = "SELECT id FROM batches WHERE id BETWEEN ? AND ? AND tries = 0 AND sent IS NULL AND state = 'settled'"
-        if not self.reads_all:
-            unsent += " AND final <> 'blocked' AND (final <> 'invalid' OR reason IN ('too_large', 'no_document_no'))"
+        found = f"SELECT id FROM batches WHERE id BETWEEN ? AND ? AND {which}"  # noqa: S608 - our own words
         for table in ("records", "bodies", "superseded", "overtaken"):
-            connection.execute(f"DELETE FROM {table} WHERE batch IN ({unsent})", (low, high))  # noqa: S608 - our own words
-        connection.execute(f"DELETE FROM batches WHERE id IN ({unsent})", (low, high))  # noqa: S608 - our own words
+            connection.execute(f"DELETE FROM {table} WHERE batch IN ({found})", (low, high))  # noqa: S608 - our own words
+        connection.execute(f"DELETE FROM batches WHERE id IN ({found})", (low, high))  # noqa: S608 - our own words
 
     def end(self, connection: sqlite3.Connection, *, now: float) -> None:
         """Records that the source was read to its end and nothing stopped the run.
@@ -335,13 +346,13 @@ class RunStore:
         Args:
             connection: of the journal.
         """
-        low, high = self.span
-        cut = "SELECT id FROM batches WHERE id BETWEEN ? AND ? AND state = 'queued' AND tries = 0"
-        for table in ("records", "bodies", "superseded"):
-            connection.execute(f"DELETE FROM {table} WHERE batch IN ({cut})", (low, high))  # noqa: S608 - our own words
-        connection.execute(f"DELETE FROM batches WHERE id IN ({cut})", (low, high))  # noqa: S608 - our own words
-        if self.is_resumed and self.has_source and not self.key.safe:
-            hide_unsent(connection, partial(self._index_of, connection), self.id, self.attempt)
+        self._remove(connection, _NEVER_LEFT)
+        if self.is_resumed and self.has_source:
+            index = partial(self._index_of, connection)
+            if not self.reads_all:
+                hide_left(connection, index, self.id, self.attempt, is_document=not self.key.safe)
+            if not self.key.safe:
+                hide_unsent(connection, index, self.id, self.attempt)
 
     def committed(self, connection: sqlite3.Connection, guard: FileGuard) -> None:
         """Writes the mark if it is due. Call it after each commit: before a document is sent, the mark must say so, too.
@@ -501,6 +512,7 @@ class RunStore:
         if self.only_latest:
             for entries in found.values():
                 overtake_older(entries)
+        refused = self._refused_before(index, batch, found, names) if not self.reads_all and not self.key.safe else {}
         decisions = ResumeDecisions()
         superseded: list[tuple[int, int, int]] = []
         overtaken: list[ResumeEntry] = []
@@ -511,7 +523,8 @@ class RunStore:
                 if contents.is_same(found[name], texts[position], batch.fingerprints[position]):
                     decision = self._decide(found[name], batch, position)
             if decision.send:
-                superseded += [(len(decisions.send), entry.batch, entry.position) for entry in decision.supersedes]
+                replaced = [*decision.supersedes, refused[position]] if position in refused else decision.supersedes
+                superseded += [(len(decisions.send), entry.batch, entry.position) for entry in replaced]
                 overtaken += decision.overtakes
                 decisions.after.update(decision.after)
                 if not self.key.safe and batch.keys[position] is not None:
@@ -532,6 +545,34 @@ class RunStore:
             self.overtakes[id] = [(entry.batch, entry.position) for entry in overtaken]
             decisions.overtakes = any(entry.state in ENTRY_MAY_BE_ON_SERVER for entry in overtaken)
         return decisions
+
+    @staticmethod
+    def _refused_before(
+        index: Index, batch: Batch, found: Mapping[str, Sequence[ResumeEntry]], names: Sequence[str]
+    ) -> dict[int, ResumeEntry]:
+        """Finds the rows of documents that were refused without a number, and have got one by hand.
+
+        Args:
+            index: the records of earlier attempts.
+            batch: a batch of a replay.
+            found: by identity, what the index has of its records.
+            names: the identities of its records.
+
+        Returns:
+            By position, the row that the document replaces besides those with its number.
+        """
+        keyed = (place for place, key in enumerate(batch.keys) if key is not None)
+        new = [place for place in keyed if all(entry.state in _UNSENT for entry in found[names[place]])]
+        texts = batch.texts() if new else ()
+        bare = {place: content_name(texts[place], document=True) for place in new}
+        rows, refused = index.find(list(bare.values())), dict[int, ResumeEntry]()
+        for place, name in bare.items():
+            free = (entry for entry in rows[name] if entry.claimed is None and entry.state == "invalid")
+            if (entry := next(free, None)) is not None:
+                entry.claimed = batch.indexes[place]
+                refused[place] = entry
+        index.save(rows)
+        return refused
 
     def decide_unsent(
         self,
