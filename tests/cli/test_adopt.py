@@ -83,5 +83,20 @@ def test_replay_sends_nothing_of_a_stale_journal_that_was_not_looked_up(push, ca
     assert served.ask(lambda sandbox: sandbox.documents.taken("D7")) == taken
 
 
+def test_what_was_not_looked_up_stays_in_the_journal_while_a_replay_sends_other_lines(push, call, served, files):
+    served.ask(lambda sandbox: [sandbox.reject_record(f"D{number}") for number in (7, 8)])
+    assert push("documents", "journal", "--dead-letter", files / "letter").exit_code == 1
+    served.ask(lambda sandbox: sandbox._ledger().rejects.clear())
+    (files / "journal-mark").unlink()
+    assert call("replay", files / "letter", env=served.env).exit_code == 1
+    call("adopt", files / "journal")
+    lines = (files / "letter").read_text().splitlines(keepends=True)
+    for line, left in zip(lines, ({"unknown": 1}, {}), strict=True):
+        (files / "letter").write_text(line)
+        assert call("replay", files / "letter", env=served.env).exit_code == 0
+        (run,) = json.loads(call("status", files / "journal", "--json").stdout)["runs"]
+        assert {state: number for state, number in run["counts"].items() if number} == {"succeeded": 40 - len(left), **left}
+
+
 def test_a_journal_that_is_not_there(call, tmp_path):
     assert call("adopt", tmp_path / "none").exit_code == 2
