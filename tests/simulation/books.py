@@ -25,10 +25,10 @@ __all__ = [
     "another_batch_uuid",
     "money_is_lost",
     "read_runs",
+    "seen_since",
     "total_of",
     "unknown_with_uuid",
     "what_a_journal_lost",
-    "seen_since",
     "what_a_journal_says_otherwise",
     "what_a_report_says_of_its_source",
     "what_has_two_rows",
@@ -168,7 +168,9 @@ def a_batch_given_up(report: BulkReport, batches: Mapping[str, Batch], deadline:
     return None
 
 
-def what_is_taken_out(before: Mapping[bytes, int], after: Mapping[bytes, int], taken: Mapping[str, int], since: Mapping[bytes, int]) -> list[str]:
+def what_is_taken_out(
+    before: Mapping[bytes, int], after: Mapping[bytes, int], taken: Mapping[str, int], since: Mapping[bytes, int]
+) -> list[str]:
     """Returns the documents that a replay took out of a dead letter, and that the service has not taken, or not so many of them.
 
     Args:
