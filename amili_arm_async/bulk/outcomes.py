@@ -25,6 +25,7 @@ __all__ = [
     "STATE_RULES",
     "SUCCESS",
     "UNCERTAIN",
+    "WITHOUT_ANSWER",
     "BatchOutcome",
     "BatchReader",
     "Outcome",
@@ -200,6 +201,9 @@ MAY_BE_ON_SERVER: Final = _states(lambda rule: rule.on_server != "no")
 
 NOT_ON_SERVER: Final = _states(lambda rule: rule.on_server == "no")
 """The states of records that the server does not have."""
+
+WITHOUT_ANSWER: Final = _states(lambda rule: rule.on_server == "no" and not rule.server_message)
+"""States of records that the server does not have, and of which it has said nothing."""
 
 UNCERTAIN: Final = MAY_BE_ON_SERVER - SUCCESS
 """The states of records that the server has, or may have, without proof of success."""

@@ -18,7 +18,7 @@ from ....sqlite.guard import FileGuard
 from ....sqlite.lock import RunLock, is_locked, lock
 from ...chunking import Batch, split_json_objects
 from ...fingerprints import content_name, keyed_name
-from ...outcomes import Outcome, State
+from ...outcomes import WITHOUT_ANSWER, Outcome, State
 from ...record_amounts import RecordAmounts
 from ..dead_letter import UnsuccessfulBatch
 from ..matching import ENTRY_MAY_BE_ON_SERVER, Decision, ResumeDecisions, ResumeEntry, decide_customer, decide_document, overtake_older
@@ -54,9 +54,6 @@ __all__ = ["OpenedRun", "RunStore", "row_of_records"]
 
 _NEVER_LEFT: Final = "state = 'queued' AND tries = 0"
 """Which batches an attempt entered, and neither sent nor gave an outcome."""
-
-_UNSENT: Final = frozenset({"not_sent", "invalid", "blocked"})
-"""The states of what was never sent, as a `ResumeEntry` has them."""
 
 KEPT_BYTES: Final = 64_000_000
 """Most bytes of text to keep of documents of a run that succeeded."""
@@ -210,12 +207,7 @@ class RunStore:
             "UPDATE batches SET state = 'settled', final = 'not_sent', reason = 'crashed' WHERE state = 'queued' AND id BETWEEN ? AND ?",
             (low, high),
         )
-        if self.has_source and self.reads_all:
-            # It will be read from the source again.
-            self._remove(connection, NEVER_SENT)
-        elif self.has_source and ended is not None:
-            # Its source was read to the end, so a replay that was killed was about to send these: what they were to replace stands.
-            self._remove(connection, f"{NEVER_SENT} AND reason = 'crashed'")
+        self._forget_unsent(connection, was_ended=ended is not None)
         rows = connection.execute("SELECT max(id), count(*) FROM batches WHERE id BETWEEN ? AND ?", (low, high)).fetchone()
         self.is_resumed = rows[1] > 0
         awaited = "uuid IS NOT NULL AND (state = 'open' OR final = 'accepted' OR exceptions LIKE '%\"accepted\"%')"
@@ -322,6 +314,15 @@ class RunStore:
         found = find_run(connection, self.path, name)
         assert found is not None
         return found
+
+    def _forget_unsent(self, connection: sqlite3.Connection, *, was_ended: bool) -> None:
+        """Removes what was never sent, where it comes again."""
+        if self.has_source and self.reads_all:
+            # It will be read from the source again.
+            self._remove(connection, NEVER_SENT)
+        elif self.has_source and was_ended:
+            # Its source was read to the end, so a replay that was killed was about to send these: what they were to replace stands.
+            self._remove(connection, f"{NEVER_SENT} AND reason = 'crashed'")
 
     def _remove(self, connection: sqlite3.Connection, which: str) -> None:
         """Removes the batches of the run that satisfy a condition in SQL."""
@@ -562,7 +563,7 @@ class RunStore:
             By position, the row that the document replaces besides those with its number.
         """
         keyed = (place for place, key in enumerate(batch.keys) if key is not None)
-        new = [place for place in keyed if all(entry.state in _UNSENT for entry in found[names[place]])]
+        new = [place for place in keyed if all(entry.state in WITHOUT_ANSWER for entry in found[names[place]])]
         texts = batch.texts() if new else ()
         bare = {place: content_name(texts[place], document=True) for place in new}
         rows, refused = index.find(list(bare.values())), dict[int, ResumeEntry]()
