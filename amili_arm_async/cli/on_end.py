@@ -13,6 +13,7 @@ from types import FrameType, TracebackType
 from typing import Any, Final
 
 from .output import warn
+from .signals import set_handlers
 
 __all__ = ["MOST", "HeldSignals", "run_on_end"]
 
@@ -38,11 +39,7 @@ class HeldSignals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> HeldSignals:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Only the main thread may set handlers.
-            with contextlib.suppress(ValueError):
-                if signal.getsignal(number) not in {signal.SIG_IGN, None}:
-                    self._before[number] = signal.signal(number, self._take)
+        set_handlers(self._take, self._before)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from ..errors import InterruptedRunError
 
-__all__ = ["SignalHandler"]
+__all__ = ["SignalHandler", "set_handlers"]
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _SHOW_CURSOR: Final = b"\x1b[?25h\n"
@@ -46,13 +46,7 @@ class SignalHandler:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> SignalHandler:
-        if threading.current_thread() is threading.main_thread():
-            # No other thread may set handlers.
-            for number in _SIGNALS:
-                if (before := signal.getsignal(number)) not in {signal.SIG_IGN, None}:
-                    # Kept first: a signal may come as soon as the handler is set.
-                    self._before[number] = before
-                    signal.signal(number, self._take)
+        set_handlers(self._take, self._before)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -108,6 +102,23 @@ class SignalHandler:
         else:
             # The event loop is being made: the work is cancelled as soon as it begins.
             self._is_cancelled = True
+
+
+def set_handlers(take: Callable[[int, FrameType | None], None], before: dict[int, Any]) -> None:
+    """Makes a function the handler of SIGINT and SIGTERM; a signal that the process ignores stays ignored.
+
+    Args:
+        take: the handler.
+        before: gets the handlers that were there before, by the number of the signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # No other thread may set handlers.
+        return
+    for number in _SIGNALS:
+        if (handler := signal.getsignal(number)) not in {signal.SIG_IGN, None}:
+            # Kept first: a signal may come as soon as the handler is set.
+            before[number] = handler
+            signal.signal(number, take)
 
 
 def _end_at_once(code: int) -> None:

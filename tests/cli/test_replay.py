@@ -74,6 +74,14 @@ class Letters:
         return [self.served.ask(lambda sandbox, record=record: sandbox.documents.delivered(record)) for record in records]
 
 
+def letters_of(request, served, call, tmp_path):
+    """For a fixture with the parameters `file` and `postgresql`: with a journal in a file, or in a database."""
+    found = Letters(served, call, tmp_path / "failed.jsonl")
+    if request.param == "postgresql":
+        found.journal = request.getfixturevalue("database")
+    return found
+
+
 @pytest.fixture
 def letters(served, call, tmp_path):
     return Letters(served, call, tmp_path / "failed.jsonl")

@@ -11,18 +11,14 @@ from amili_arm_async.bulk.journal import dead_letter
 from amili_arm_async.bulk.journal.replay import letters as replay_letters
 from amili_arm_async.sandbox import Fault
 
-from .test_replay import Letters, customer, name_of
+from .test_replay import customer, letters_of, name_of
 
 CUSTOMERS = "customers/batches"
 
 
 @pytest.fixture(params=["file", "postgresql"])
 def letters(request, served, call, tmp_path):
-    """With a journal in a file, and in a database."""
-    found = Letters(served, call, tmp_path / "failed.jsonl")
-    if request.param == "postgresql":
-        found.journal = request.getfixturevalue("database")
-    return found
+    return letters_of(request, served, call, tmp_path)
 
 
 @pytest.fixture

@@ -10,15 +10,12 @@ import pytest
 from amili_arm_async.sandbox import Fault
 
 from .conftest import WAIT, wait_for
-from .test_replay import Letters, customer, document
+from .test_replay import customer, document, letters_of
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["file", "postgresql"])
 def letters(request, served, call, tmp_path):
-    found = Letters(served, call, tmp_path / "failed.jsonl")
-    if request.param == "postgresql":
-        found.journal = request.getfixturevalue("database")
-    return found
+    return letters_of(request, served, call, tmp_path)
 
 
 @pytest.fixture
