@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["BatchSender", "Bisection", "compressed", "request_of", "with_advice"]
 
 _LATE: Final = 30.0
-"""Seconds after its intent was recorded from which on documents do not begin to leave: first it is recorded again. A process that was
-suspended may have lost its run to another one, and then it can't be."""
+"""Seconds from which on a batch that was about to be sent does not begin to leave: it is checked again first, and that of documents is
+recorded again. A process that was suspended may have lost its run to another one, and then it must not be sent."""
 
 _NOT_RECORDED: Final = (
     "the answer names batch {}, and the journal failed, so it is not known whether that is an earlier batch: look it up before you send it"
@@ -243,7 +243,7 @@ class BatchSender:
                     return False
             if self._spec.endpoint.safe:
                 intended = clock.stamp()
-            await self._may_leave(in_flight)
+            await self._check_before_leaving(in_flight)
             if not self._control.may_send:
                 self._recorder.requeue(in_flight)
                 return False
@@ -264,7 +264,7 @@ class BatchSender:
             self._control.record_attempt(attempt)
         return attempt
 
-    async def _may_leave(self, in_flight: InFlightBatch) -> None:
+    async def _check_before_leaving(self, in_flight: InFlightBatch) -> None:
         """Stops the run where its source says that a batch must not be sent any more, or an observer of customers that nothing may be."""
         try:
             await self._reader.check(in_flight.batch)
